@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "ingestd/publication.h"
+#include "ingestd/publish_request.h"
 #include "ingestd/publish_webhook.h"
 
 /* Read at each use, so that a reload takes effect. */

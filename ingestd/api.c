@@ -4,7 +4,7 @@
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
-#include "ingestd/ingest.h"
+#include "ingestd/publications.h"
 #include "proto/check.h"
 
 #define SHOWN_MAX 1000
@@ -39,10 +39,10 @@ static json_t *publisher_json(const struct publication_view *v)
 
 static void get_publishers(void *arg, struct admin_call *call)
 {
-        const struct ingest *in = arg;
+        const struct publications *in = arg;
         json_t *list = json_array();
         unsigned left_out = 0;
-        for (struct publication *p = in->first; p; p = publication_link(p)->next) {
+        for (struct publication *p = in->first; p; p = publication_next(p)) {
                 struct publication_view v;
                 publication_tell(p, &v);
                 if (json_array_size(list) < SHOWN_MAX)
@@ -55,7 +55,7 @@ static void get_publishers(void *arg, struct admin_call *call)
 
 static void post_kick(void *arg, struct admin_call *call)
 {
-        struct ingest *in = arg;
+        struct publications *in = arg;
         char quoted[WHY_MAX * 4 + 8];
         const char *stream = admin_text(call, "stream", 1, STREAM_ID_MAX);
         if (!stream)
@@ -63,7 +63,7 @@ static void post_kick(void *arg, struct admin_call *call)
         const char *why = "let go by the operator";
         if (json_object_get(call->body, "why") && !(why = admin_text(call, "why", 1, WHY_MAX)))
                 return;
-        unsigned kicked = ingest_kick(in, stream, why);
+        unsigned kicked = publications_kick(in, stream, why);
         if (kicked == 0) {
                 admin_refuse(call, 404, "nobody publishes this stream here");
                 return;
@@ -78,7 +78,7 @@ static const struct admin_route routes[] = {
         {"POST", "/api/kick", "stream why", post_kick},
 };
 
-void api_open(struct daemon *d, struct ingest *in)
+void api_open(struct daemon *d, struct publications *in)
 {
         daemon_routes(d, routes, sizeof(routes) / sizeof(routes[0]), in);
 }

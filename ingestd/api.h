@@ -6,8 +6,8 @@
 
 #include "common/daemon/daemon.h"
 
-struct ingest;
+struct publications;
 
-void api_open(struct daemon *d, struct ingest *in); /* at start, once; in lives until daemon_exit() */
+void api_open(struct daemon *d, struct publications *in); /* at start, once; in lives until daemon_exit() */
 
 #endif

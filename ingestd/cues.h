@@ -6,7 +6,7 @@
 #define INGESTD_CUES_H
 
 #include "ingestd/amf_cue.h"
-#include "ingestd/publication.h"
+#include "ingestd/flv.h"
 
 #define CUES_WAIT 16
 #define CUES_BYTES_S 2048  /* of all that is said; each counts for CUES_EACH more */

@@ -6,7 +6,7 @@
 #ifndef INGESTD_EARLY_H
 #define INGESTD_EARLY_H
 
-#include "ingestd/publication.h"
+#include "ingestd/flv.h"
 
 #define EARLY_FRAMES 256 /* 5 s */
 #define EARLY_BYTES (256u << 10)

@@ -11,8 +11,26 @@
 #define INGESTD_FLV_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-#include "ingestd/publication.h"
+#include "common/buf.h"
+#include "proto/media.h"
+
+/* One demuxed FLV tag. dts_ms is the RTMP timestamp, 32 bits, wrapping. */
+struct flv_frame {
+        uint8_t track, codec, flags; /* as in struct frame; FRAME_KEY and FRAME_CONFIG only */
+        uint32_t dts_ms;
+        int32_t cts_ms;
+        uint8_t length_size; /* H.264: of the lengths in its access unit */
+        struct buf *bytes;
+};
+
+/* What onMetaData said; it may come late, twice or never. */
+struct flv_metadata {
+        int has_video, has_audio; /* 1, 0 or -1: not said */
+        char encoder[64], title[128];
+};
 
 struct flv {
         bool configured[TRACK_KINDS];

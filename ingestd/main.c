@@ -16,7 +16,7 @@
 #include "common/token_keys.h"
 #include "ingestd/admission.h"
 #include "ingestd/api.h"
-#include "ingestd/ingest.h"
+#include "ingestd/publications.h"
 #include "ingestd/publish_auth.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/route.h"
@@ -25,7 +25,7 @@
 
 struct config {
         struct config_common common;
-        struct ingest_limits limits;
+        struct publication_limits limits;
         struct admission_config admission;
         char *transcoders, *rtmps_certs, *proxy_from;
         int64_t rtmp_port, rtmps_port, max_connections, publish_timeout_ms, media_timeout_ms, gather_ms, leave_ms, drain_ms;
@@ -140,7 +140,7 @@ static const struct config_key keys[] = {
 struct server {
         struct config config;
         struct daemon daemon;
-        struct ingest ingest;
+        struct publications publications;
         struct route *route;
         struct tls_server *tls; /* NULL: no RTMPS */
         struct admission *admission;
@@ -166,13 +166,13 @@ static void on_live(void *arg, size_t transcoders)
                 return;
         tell_ready(s);
         if (transcoders)
-                ingest_poke(&s->ingest);
+                publications_poke(&s->publications);
 }
 
 static void on_gone(void *arg, const struct rpc_client *client)
 {
         struct server *s = arg;
-        ingest_lose(&s->ingest, client);
+        publications_lose(&s->publications, client);
 }
 
 static const struct route_events route_events = {.live = on_live, .gone = on_gone};
@@ -180,12 +180,12 @@ static const struct route_events route_events = {.live = on_live, .gone = on_gon
 /* When the last publication has said CLOSE, or given up, and the last connection is closed. */
 static void finish(struct server *s)
 {
-        if (!s->rtmp_closed || s->ingest.count > 0)
+        if (!s->rtmp_closed || s->publications.count > 0)
                 return;
         admission_free(&s->admission);
         tls_server_close(&s->tls);
         route_close(s->route);
-        relays_close(&s->ingest.relays);
+        relays_close(&s->publications.relays);
         daemon_exit(&s->daemon, 0);
 }
 
@@ -205,24 +205,24 @@ static void on_rtmp_closed(void *arg)
  * received, and say so. */
 static void close_rtmp(struct server *s)
 {
-        log_info("publishers=%u msg=\"%s\"", s->ingest.live,
-                 s->ingest.live ? "closing what did not leave" : "all broadcasters have left");
+        log_info("publishers=%u msg=\"%s\"", s->publications.live,
+                 s->publications.live ? "closing what did not leave" : "all broadcasters have left");
         uv_close((uv_handle_t *)&s->drain_timer, NULL);
-        s->ingest.relays.leaving = true;
+        s->publications.relays.leaving = true;
         rtmp_server_close(&s->rtmp);
 }
 
 static void on_drain_timer(uv_timer_t *timer)
 {
         struct server *s = timer->data;
-        if (s->ingest.live == 0 || clock_mono_us() >= s->drained_by_us)
+        if (s->publications.live == 0 || clock_mono_us() >= s->drained_by_us)
                 close_rtmp(s);
 }
 
 static void drain(struct server *s)
 {
         rtmp_server_stop_accepting(s->rtmp);
-        log_info("publishers=%u msg=\"stopping: no new connections\"", s->ingest.live);
+        log_info("publishers=%u msg=\"stopping: no new connections\"", s->publications.live);
         unsigned asked = rtmp_server_ask_reconnect(s->rtmp);
         log_info("asked=%u drain_ms=%" PRId64 " msg=\"broadcasters that can were asked to reconnect\"", asked,
                  s->config.drain_ms);
@@ -287,10 +287,10 @@ static int open_sockets(struct server *s)
                           err_text(err));
                 return err;
         }
-        s->ingest.relays.link_arg = s->route;
+        s->publications.relays.link_arg = s->route;
         daemon_listener(&s->daemon, "RTMP", c->common.bind, admission_guards(&c->admission), GUARDS);
         s->config.admission.closed = !c->common.insecure && !on_loopback(c);
-        struct rtmp_server_setup setup = {.ingest = &s->ingest, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
+        struct rtmp_server_setup setup = {.publications = &s->publications, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
                                           .closed = on_rtmp_closed, .arg = s};
         setup.limits.connections = descriptors_connections("max_connections", c->max_connections, FILES_BESIDE_BROADCASTERS, 1);
         setup.limits.publish_us = c->publish_timeout_ms * US_PER_MS;
@@ -300,7 +300,7 @@ static int open_sockets(struct server *s)
         if (err)
                 return err;
         setup.admission = s->admission;
-        setup.beat = c->gather_ms ? &s->ingest.relays.beat : NULL;
+        setup.beat = c->gather_ms ? &s->publications.relays.beat : NULL;
         if (*c->rtmps_certs && (err = tls_server_open(&s->tls, s->daemon.loop, &(struct tls_server_config){.directory = c->rtmps_certs})))
                 return err;
         rtmp_server_open(&s->rtmp, s->daemon.loop, &setup);
@@ -319,7 +319,7 @@ int main(int argc, char **argv)
         admission_register_metrics();
         tls_server_register_metrics();
         stats_register();
-        s.ingest = (struct ingest){
+        s.publications = (struct publications){
                 .limits = &s.config.limits,
                 .relays = {.loop = s.daemon.loop, .link = &route_link, .gather_ms = (unsigned)s.config.gather_ms},
                 .emptied = on_emptied,
@@ -327,9 +327,9 @@ int main(int argc, char **argv)
                 .wall_us = clock_wall_us,
                 .mono_us = clock_mono_us,
         };
-        budget_init(&s.ingest.replays, (size_t)s.config.limits.replay_total_bytes);
-        relays_open(&s.ingest.relays);
-        api_open(&s.daemon, &s.ingest);
+        budget_init(&s.publications.replays, (size_t)s.config.limits.replay_total_bytes);
+        relays_open(&s.publications.relays);
+        api_open(&s.daemon, &s.publications);
         uv_timer_init(s.daemon.loop, &s.drain_timer);
         s.drain_timer.data = &s;
         s.daemon.drain_ms = s.config.leave_ms + s.config.drain_ms;

@@ -17,7 +17,6 @@
 #include "ingestd/cues.h"
 #include "ingestd/early.h"
 #include "ingestd/hold.h"
-#include "ingestd/ingest.h"
 #include "ingestd/redundancy.h"
 #include "ingestd/relay_pair.h"
 #include "ingestd/replay.h"
@@ -29,8 +28,10 @@
 #define SAY_AGAIN_US 5000000   /* the same complaint is logged once in this time */
 
 struct publication {
-        struct publication_link list;
-        struct ingest *in;
+        struct {
+                struct publication *next, **link;
+        } list; /* in->first */
+        struct publications *in;
         const struct publication_events *events;
         void *arg;
         char stream[STREAM_ID_MAX + 1];
@@ -66,14 +67,9 @@ struct publication {
         bool said_hold;
 };
 
-struct publication_link *publication_link(struct publication *p)
+struct publication *publication_next(const struct publication *p)
 {
-        return &p->list;
-}
-
-struct relay_pair *publication_relays(struct publication *p)
-{
-        return p->relays;
+        return p->list.next;
 }
 
 static void let_go(struct publication *p)
@@ -102,9 +98,35 @@ static void drop_early(struct publication *p)
         early_fini(&p->early);
 }
 
+static void take_turn(struct publication *p);
+
+static void enter_list(struct publication *p)
+{
+        struct publications *in = p->in;
+        p->list.next = in->first;
+        p->list.link = &in->first;
+        if (p->list.next)
+                p->list.next->list.link = &p->list.next;
+        in->first = p;
+        in->count++;
+}
+
+/* It may have been in the way of another one of its name. */
+static void leave_list(struct publication *p)
+{
+        struct publications *in = p->in;
+        *p->list.link = p->list.next;
+        if (p->list.next)
+                p->list.next->list.link = p->list.link;
+        in->count--;
+        for (struct publication *other = in->first; other; other = other->list.next)
+                take_turn(other);
+        if (in->count == 0 && in->emptied)
+                in->emptied(in->arg);
+}
+
 static void free_publication(struct publication *p)
 {
-        struct ingest *in = p->in;
         relay_pair_free(p->relays);
         drop_early(p);
         stats_add(STAT_CUES_DROPPED, (int64_t)p->cues.count);
@@ -114,7 +136,7 @@ static void free_publication(struct publication *p)
         replay_fini(&p->replay);
         for (int k = 0; k < TRACK_KINDS; k++)
                 buf_unref(&p->track[k].config);
-        ingest_remove(in, p);
+        leave_list(p);
         free(p);
 }
 
@@ -152,7 +174,7 @@ static bool same_place(const struct publication *p, const char *stream, uint8_t 
         return strcmp(p->stream, stream) == 0 && (p->role == OPEN_BACKUP) == (role == OPEN_BACKUP);
 }
 
-static struct publication *find_live(const struct ingest *in, const char *stream, uint8_t role)
+static struct publication *find_live(const struct publications *in, const char *stream, uint8_t role)
 {
         struct publication *p = in->first;
         while (p && !(p->live && same_place(p, stream, role)))
@@ -172,7 +194,7 @@ static void take_over(struct publication *old, const char *by)
                             "a newer connection publishes this stream");
 }
 
-static struct publication *new_publication(struct ingest *in, const struct publish_request *request,
+static struct publication *new_publication(struct publications *in, const struct publish_request *request,
                                            const struct publication_events *events, void *arg)
 {
         struct publication *p = mem_alloc(sizeof(*p));
@@ -193,11 +215,11 @@ static struct publication *new_publication(struct ingest *in, const struct publi
         p->live = true;
         in->live++;
         stats_add(STAT_PUBLISHERS, 1);
-        ingest_add(in, p);
+        enter_list(p);
         return p;
 }
 
-int publication_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
+int publication_begin(struct publication **out, struct publications *in, const struct publish_request *request,
                       const struct publication_events *events, void *arg, char *text, size_t text_cap)
 {
         *out = NULL;
@@ -315,7 +337,8 @@ static void tell_over(struct publication *p)
         relay_pair_finish(p->relays, why);
 }
 
-void publication_poke(struct publication *p)
+/* The one before it at its place may be gone. */
+static void take_turn(struct publication *p)
 {
         open_when_ready(p);
         if (!p->over || one_before(p))
@@ -340,6 +363,16 @@ static void finish(struct publication *p, enum close_reason why)
                 tell_over(p);
 }
 
+void publication_poke(struct publication *p)
+{
+        relay_pair_poke(p->relays);
+}
+
+void publication_lose(struct publication *p, const struct rpc_client *gone)
+{
+        relay_pair_lose(p->relays, gone);
+}
+
 /* Frames ---------------------------------------------------------------------------------------------------------- */
 
 static void count_kept(struct publication *p)
@@ -361,7 +394,7 @@ static void say_lost(struct publication *p, size_t lost)
 }
 
 /* Whoever keeps most gives way, as far as it still keeps so much: what transcoders have stored went since it was counted. */
-static void bound_all(struct ingest *in)
+static void bound_all(struct publications *in)
 {
         struct budget_share *largest;
         while ((largest = budget_excess(&in->replays))) {

@@ -5,20 +5,49 @@
  *   LIVE      publication_frame()   FLV tags go in; the first keyframe (or, without video, audio) opens the transcoder
  *   ENDED     publication_end()     by the connection, once; the publication must not be used afterwards
  *
+ * It is in the daemon's list until its relays have said CLOSE, which is a little after publication_end(). Of those with one name at most one
+ * is live as primary and one as backup; the next one in its place opens when the one before is gone, so that a transcoder sees CLOSE
+ * before OPEN.
+ *
  * Loop thread only. */
 #ifndef INGESTD_PUBLICATION_H
 #define INGESTD_PUBLICATION_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/buf.h"
+#include "ingestd/budget.h"
+#include "ingestd/flv.h"
+#include "ingestd/publish_request.h"
 #include "ingestd/relay_pair.h"
 #include "proto/media.h"
 
 struct publication;
-struct ingest; /* the daemon's state: router, publications by stream id; ingest.h */
+
+/* What publications of a daemon may do and keep. Read at each use, so that a reload takes effect. */
+struct publication_limits {
+        int64_t max_publishers;
+        int64_t replay_bytes;   /* a publication */
+        int64_t replay_total_bytes; /* all of them */
+        int64_t track_wait_ms;  /* for the second track, once there is one */
+        json_t *redundancy;     /* redundancy.h; NULL: none */
+};
+
+/* What the publications of a daemon share. */
+struct publications {
+        const struct publication_limits *limits;
+        struct relays relays;
+        struct publication *first; /* all of them, newest first */
+        unsigned count;            /* of them */
+        unsigned live;
+        struct budget replays; /* what their replay buffers keep; of replay_total_bytes */
+        void (*emptied)(void *arg); /* the last one is gone; may be NULL */
+        void *arg;
+        int64_t (*wall_us)(void); /* clock_wall_us(), or a test's */
+        int64_t (*mono_us)(void);
+};
 
 /* What the publication tells its connection. Called on the loop thread, never from inside publication_begin(). */
 struct publication_events {
@@ -30,38 +59,11 @@ struct publication_events {
         void (*hold)(void *arg, bool held);
 };
 
-#define PUBLISH_KEY_MAX 2048 /* a token */
-
-struct publish_request {
-        char stream[STREAM_ID_MAX + 1]; /* valid by stream_id_valid() */
-        uint8_t role;                   /* OPEN_PRIMARY, OPEN_BACKUP or OPEN_NOW */
-        char address[64];               /* of the publisher */
-        char encoder[64];               /* flashVer */
-        /* For admission.h only. */
-        bool secure;                    /* came by RTMPS */
-        char app[128], query[512];      /* where it was sent, and what was given besides */
-        char key[PUBLISH_KEY_MAX + 1];  /* credential from ?key= or ?token=, may be empty; never logged */
-};
-
 /* Who may publish was decided before (admission.h). 0; ERR_FULL (too many publishers): *out is then NULL and text says why. */
-int publication_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
+int publication_begin(struct publication **out, struct publications *in, const struct publish_request *request,
                       const struct publication_events *events, void *arg, char *text, size_t text_cap);
 
-/* One demuxed FLV tag: made by flv.c. dts_ms is the RTMP timestamp, 32 bits, wrapping. */
-struct flv_frame {
-        uint8_t track, codec, flags; /* as in struct frame; FRAME_KEY and FRAME_CONFIG only */
-        uint32_t dts_ms;
-        int32_t cts_ms;
-        uint8_t length_size; /* H.264: of the lengths in its access unit */
-        struct buf *bytes; /* borrowed for the call; publication refs it if it keeps it */
-};
-void publication_frame(struct publication *p, const struct flv_frame *f);
-
-/* What onMetaData said; may come late, twice or never. Negative: not said. */
-struct flv_metadata {
-        int has_video, has_audio; /* 1, 0 or -1 */
-        char encoder[64], title[128];
-};
+void publication_frame(struct publication *p, const struct flv_frame *f); /* f->bytes is borrowed for the call */
 void publication_metadata(struct publication *p, const struct flv_metadata *m);
 
 /* What was said at a moment: it goes with the next picture. Without pictures it goes nowhere, counted. */
@@ -91,6 +93,10 @@ bool publication_is(const struct publication *p, const char *stream);
 
 /* Time has passed: for one that is held, and so brings nothing itself; once a second is enough. */
 void publication_look(struct publication *p);
+
+struct publication *publication_next(const struct publication *p); /* in the list; NULL: the last */
+void publication_poke(struct publication *p);                      /* other transcoders may be there */
+void publication_lose(struct publication *p, const struct rpc_client *gone);
 
 void publication_end(struct publication *p, enum close_reason why);
 

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "ingestd/publication.h"
+#include "ingestd/publish_request.h"
 
 #define WEBHOOK_IN_FLIGHT 64
 #define WEBHOOK_ANSWER_MAX 16384

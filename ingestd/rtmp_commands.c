@@ -105,7 +105,7 @@ const struct state *rtmp_commands_begin(struct rtmp_session *s)
 {
         static const struct publication_events events = {.refuse = on_refused, .hold = on_hold};
         char text[256] = "", quoted[128];
-        int err = s->setup.ops->begin(&s->publication, s->setup.ingest, s->request, &events, s, text, sizeof(text));
+        int err = s->setup.ops->begin(&s->publication, s->setup.publications, s->request, &events, s, text, sizeof(text));
         if (err)
                 return rtmp_session_refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
         s->published = true;

@@ -340,7 +340,7 @@ void rtmp_conn_start(struct conn *c, struct tls_server *tls, const struct sockad
         c->tls = tls;
         c->wire = rtmp_wire_new(header, tls ? tls_server_accept(tls) : NULL, &wire_ops, c);
         c->session = rtmp_session_new(&(struct rtmp_session_setup){
-                .ops = &session_ops, .arg = c, .ingest = s->setup.ingest, .admission = s->setup.admission,
+                .ops = &session_ops, .arg = c, .publications = s->setup.publications, .admission = s->setup.admission,
                 .limits = &s->setup.limits, .id = c->id, .secure = tls, .now_us = c->accepted_us, .address = address});
         c->next = s->conns;
         c->link = &s->conns;

@@ -13,7 +13,7 @@
 
 #include <stddef.h>
 
-#include "ingestd/publication.h"
+#include "ingestd/publish_request.h"
 
 struct rtmp_name {
         char stream[STREAM_ID_MAX + 1];

@@ -20,7 +20,7 @@
 #include "ingestd/rtmp_close.h"
 
 struct rtmp_server;
-struct ingest;
+struct publications;
 struct admission;
 struct beat;
 struct tls_server;
@@ -48,7 +48,7 @@ struct rtmp_limits {
 /* clang-format on */
 
 struct rtmp_server_setup {
-        struct ingest *ingest;
+        struct publications *publications;
         struct admission *admission;
         struct beat *beat; /* that its publications are sent to; NULL: each socket is read whenever something comes */
         struct rtmp_limits limits;

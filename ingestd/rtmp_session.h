@@ -48,7 +48,7 @@ struct rtmp_session_ops {
         enum admission_verdict (*admit)(struct admission_case **out, struct admission *a, const struct publish_request *request,
                                         const struct admission_events *events, void *arg, char *text, size_t text_cap);
         void (*dismiss)(struct admission_case **c);
-        int (*begin)(struct publication **out, struct ingest *in, const struct publish_request *request,
+        int (*begin)(struct publication **out, struct publications *in, const struct publish_request *request,
                      const struct publication_events *events, void *arg, char *text, size_t text_cap);
         void (*frame)(struct publication *p, const struct flv_frame *f);
         void (*metadata)(struct publication *p, const struct flv_metadata *m);
@@ -60,7 +60,7 @@ struct rtmp_session_ops {
 struct rtmp_session_setup {
         const struct rtmp_session_ops *ops;
         void *arg; /* of write, close, pause, behind and unread */
-        struct ingest *ingest;
+        struct publications *publications;
         struct admission *admission;
         const struct rtmp_limits *limits; /* must outlive the session */
         uint64_t id;                      /* in log lines: conn=… */

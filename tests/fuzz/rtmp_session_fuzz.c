@@ -67,7 +67,7 @@ static void decide(void)
                 admission_events->refused(admission_arg, "no");
 }
 
-static int on_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
+static int on_begin(struct publication **out, struct publications *in, const struct publish_request *request,
                     const struct publication_events *ev, void *arg, char *text, size_t text_cap)
 {
         (void)in, (void)text, (void)text_cap;

@@ -17,7 +17,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
-#include "ingestd/ingest.h"
+#include "ingestd/publications.h"
 #include "ingestd/rtmp_close.h"
 #include "ingestd/stats.h"
 #include "tests/unit/patience.h"
@@ -81,8 +81,8 @@ struct node {
 static struct test {
         uv_loop_t loop;
         uv_timer_t tick;
-        struct ingest ingest;
-        struct ingest_limits limits;
+        struct publications publications;
+        struct publication_limits limits;
         struct node node[NODES];
         struct call *calls;
         uint64_t handles;
@@ -378,7 +378,7 @@ static inline int begin_as(struct caster *c, const char *stream, enum open_role 
         struct publish_request request = {.address = "192.0.2.1:4000", .encoder = "tester", .role = (uint8_t)role};
         snprintf(request.stream, sizeof(request.stream), "%s", stream);
         *c = (struct caster){0};
-        return publication_begin(&c->p, &t.ingest, &request, &events, c, c->text, sizeof(c->text));
+        return publication_begin(&c->p, &t.publications, &request, &events, c, c->text, sizeof(c->text));
 }
 
 static inline void begin(struct caster *c, const char *stream)
@@ -467,12 +467,12 @@ static inline int set_up(void **state)
         memset(&t, 0, sizeof(t));
         uv_loop_init(&t.loop);
         uv_timer_init(&t.loop, &t.tick);
-        t.limits = (struct ingest_limits){.max_publishers = 3, .replay_bytes = 4 << 20, .replay_total_bytes = 1 << 30,
+        t.limits = (struct publication_limits){.max_publishers = 3, .replay_bytes = 4 << 20, .replay_total_bytes = 1 << 30,
                                           .track_wait_ms = 2000};
-        t.ingest = (struct ingest){.limits = &t.limits, .relays = {.loop = &t.loop, .link = &fake_link, .link_arg = &t},
+        t.publications = (struct publications){.limits = &t.limits, .relays = {.loop = &t.loop, .link = &fake_link, .link_arg = &t},
                                    .wall_us = wall_us, .mono_us = mono_us};
-        relays_open(&t.ingest.relays);
-        budget_init(&t.ingest.replays, (size_t)t.limits.replay_total_bytes);
+        relays_open(&t.publications.relays);
+        budget_init(&t.publications.replays, (size_t)t.limits.replay_total_bytes);
         for (int i = 0; i < NODES; i++) {
                 t.node[i].listed = i < 2;
                 t.node[i].credit = BATCH_FRAMES_MAX;
@@ -485,11 +485,11 @@ static inline int set_up(void **state)
 static inline int tear_down(void **state)
 {
         (void)state;
-        UNTIL(t.ingest.count == 0 && !t.calls); /* what was canceled comes back too */
-        assert_int_equal(t.ingest.live, 0);
+        UNTIL(t.publications.count == 0 && !t.calls); /* what was canceled comes back too */
+        assert_int_equal(t.publications.live, 0);
         assert_int_equal(stats_get(STAT_PUBLISHERS), 0);
         assert_int_equal(stats_get(STAT_REPLAY_BYTES), 0);
-        relays_close(&t.ingest.relays);
+        relays_close(&t.publications.relays);
         uv_close((uv_handle_t *)&t.tick, NULL);
         uv_run(&t.loop, UV_RUN_DEFAULT);
         assert_int_equal(uv_loop_close(&t.loop), 0);

@@ -148,7 +148,7 @@ static void test_what_is_read_to_the_beat_is_sent_with_that_beat(void **state)
 {
         (void)state;
         struct caster c;
-        struct beat *beat = &t.ingest.relays.beat;
+        struct beat *beat = &t.publications.relays.beat;
         start(&c, 5);
         beat->gather_ms = 50;
         beats = 0;

@@ -85,7 +85,7 @@ static void test_operators_see_who_is_held_and_for_how_long(void **state)
         t.now_us += 1500 * MS;
         assert_string_equal(state_of(&c), "held"); /* not silent: it may not send */
         t.node[0].listed = true;
-        ingest_poke(&t.ingest);
+        publications_poke(&t.publications);
         UNTIL(!c.held);
         assert_int_equal(stats_get(STAT_HELD), 0);
         assert_int_equal(stats_get(STAT_HELD_US) - held_us, 1500 * MS);
@@ -194,7 +194,7 @@ static void test_a_film_that_was_lost_to_a_dead_transcoder_is_taken_whole_by_the
         n = send_until_held(&c, n, 1000);
         t.node[0].silent = t.node[0].lost = true;
         t.node[0].listed = false;
-        ingest_lose(&t.ingest, client(0));
+        publications_lose(&t.publications, client(0));
         UNTIL(!c.held);
         assert_int_equal(t.node[1].opens, 1);
         send_film(&c, n, n + 25);
@@ -238,7 +238,7 @@ static void test_an_end_that_is_not_taken_is_counted(void **state)
         int64_t untaken = stats_get(STAT_UNTAKEN_FRAMES);
         start(&c, 25);
         t.node[0].credit = 0;
-        t.ingest.relays.leaving = true;
+        t.publications.relays.leaving = true;
         send_media(&c, 25, 50);
         UNTIL(t.node[0].empty >= 1);
         end(&c, CLOSE_STOPPED);
@@ -267,7 +267,7 @@ static void test_a_broadcast_that_is_over_before_its_turn_is_opened_all_the_same
         pump();
         assert_int_equal(t.node[0].opens, 1);
         t.node[0].silent = false;
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_int_equal(t.node[0].opens, 2);
         assert_int_equal(t.node[0].closes, 2);
         assert_int_equal(t.node[0].closed, CLOSE_STOPPED);
@@ -291,7 +291,7 @@ static void test_a_broadcast_that_is_taken_over_before_its_turn_comes_before_the
         UNTIL(t.node[0].opens == 3 && t.node[0].taken_count == 2 * (30 + 10 + 20));
         assert_int_equal(t.node[0].closes, 2);
         end(&last, CLOSE_STOPPED);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES), untaken);
 }
 
@@ -308,10 +308,10 @@ static void test_of_broadcasts_that_are_over_before_their_turn_one_waits_and_the
         }
         pump();
         assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES) - untaken, 2 * (10 + 11 + 12 + 13));
-        assert_int_equal(t.ingest.count, 2);
+        assert_int_equal(t.publications.count, 2);
         end(&old, CLOSE_LOST);
         t.node[0].silent = false;
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_int_equal(t.node[0].opens, 2);
         assert_int_equal(t.node[0].taken_count, 2 * (30 + 14));
 }
@@ -336,7 +336,7 @@ static void test_a_film_is_held_back_to_the_slower_of_two_transcoders(void **sta
         assert_pictures(&t.node[0], 0, 0, 1500);
         assert_int_equal(stats_get(STAT_LOST_FRAMES), gone);
         assert_int_equal(stats_get(STAT_SHADOWS_LOST), shadows);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         json_decref(t.limits.redundancy);
 }
 
@@ -366,7 +366,7 @@ static void test_a_shadow_that_takes_nothing_does_not_hold_a_film_for_ever(void 
         UNTIL(t.node[0].closes == 1);
         assert_int_equal(t.node[0].taken_count, 2 * (n + 100));
         t.node[1].credit = BATCH_FRAMES_MAX;
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         json_decref(t.limits.redundancy);
 }
 
@@ -409,7 +409,7 @@ static void test_a_film_that_is_taken_over_or_sent_again_is_let_go(void **state)
         t.now_us += 5 * HOLD_STUCK_US;
         next.at_ms += 100000;
         t.node[0].listed = true;
-        ingest_poke(&t.ingest);
+        publications_poke(&t.publications);
         publication_look(next.p);
         UNTIL(t.node[0].closes == 1); /* the old one, first */
         UNTIL(!next.held);

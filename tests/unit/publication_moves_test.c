@@ -55,7 +55,7 @@ static void test_a_transcoder_that_does_not_answer_is_left(void **state)
         send_media(&c, 31, 40);
         pump();
         assert_int_equal(t.node[1].opens, 0);
-        ingest_lose(&t.ingest, client(0)); /* its heartbeat has stopped */
+        publications_lose(&t.publications, client(0)); /* its heartbeat has stopped */
         UNTIL(t.node[1].opens == 1);
         pump();
         assert_pictures(&t.node[1], 0, 0, 40);
@@ -122,7 +122,7 @@ static void test_opens_as_soon_as_a_transcoder_appears(void **state)
         send_media(&c, 0, 10);
         pump();
         t.node[1].listed = true;
-        ingest_poke(&t.ingest);
+        publications_poke(&t.publications);
         UNTIL(t.node[1].taken_count == 20);
         end(&c, CLOSE_STOPPED);
 }
@@ -153,18 +153,18 @@ static void test_who_is_kicked_is_told_why_and_its_session_ends(void **state)
         t.node[0].stored_us = 900 * MS;
         send_media(&c, 60, 70);
         pump();
-        publication_tell(t.ingest.first, &v);
+        publication_tell(t.publications.first, &v);
         assert_string_equal(v.stream, "cam");
         assert_string_equal(v.state, "live");
         assert_true(v.frames >= 70 && v.bytes > 0 && v.started);
         assert_int_equal(v.relays.stored_us, 900 * MS);
         assert_int_equal(v.behind_us, v.media_us - 900 * MS);
-        assert_int_equal(ingest_kick(&t.ingest, "other", "why"), 0);
-        assert_int_equal(ingest_kick(&t.ingest, "cam", "too loud"), 1);
+        assert_int_equal(publications_kick(&t.publications, "other", "why"), 0);
+        assert_int_equal(publications_kick(&t.publications, "cam", "too loud"), 1);
         assert_int_equal(c.refused, RTMP_CLOSE_KICKED);
         assert_string_equal(c.text, "too loud");
-        assert_int_equal(ingest_kick(&t.ingest, "cam", "once is enough"), 0);
-        publication_tell(t.ingest.first, &v);
+        assert_int_equal(publications_kick(&t.publications, "cam", "once is enough"), 0);
+        publication_tell(t.publications.first, &v);
         assert_string_equal(v.state, "leaving");
         send_media(&c, 70, 80); /* what was on its way already */
         end(&c, CLOSE_REFUSED);
@@ -391,7 +391,7 @@ static void test_the_generation_is_handed_on_to_the_next_transcoder_and_the_next
         assert_int_equal(t.node[1].open.generation, 41);
         assert_int_equal(t.node[1].open.role, OPEN_NOW);
         end(&c, CLOSE_LOST);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         t.node[0].lost = false;
         begin(&c, "cam");
         send_configs(&c);

@@ -219,7 +219,7 @@ static void test_a_broadcast_that_never_became_media_leaves_no_trace(void **stat
         begin(&c, "cam");
         send_configs(&c);
         end(&c, CLOSE_LOST);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_int_equal(t.node[0].opens, 0);
 }
 
@@ -231,7 +231,7 @@ static void test_a_broadcast_shorter_than_the_wait_is_relayed_whole(void **state
         send_frame(&c, TRACK_VIDEO, FRAME_CONFIG, "avcC1");
         send_video(&c, 0, 10);
         end(&c, CLOSE_STOPPED);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_int_equal(t.node[0].taken_count, 10);
         assert_int_equal(t.node[0].closes, 1);
 }
@@ -255,7 +255,7 @@ static void test_pictures_without_a_keyframe_are_told_and_counted_while_sound_go
         log_set_level(LOG_ERROR);
         assert_int_equal(times_said("there was no keyframe yet"), 2); /* after 5 s, and again */
         end(&c, CLOSE_STOPPED);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_int_equal(t.node[0].taken_count + (unsigned)(stats_get(STAT_DROPPED_FRAMES) - before), 600);
         assert_in_range(t.node[0].taken_count, 200, 300);
 }
@@ -287,12 +287,12 @@ static void test_only_a_connections_first_frames_begin_anew(void **state)
         assert_int_equal(t.node[0].taken_count, 82);
         assert_int_equal(breaks_taken(&t.node[0]), 2); /* of each track the first */
         end(&c, CLOSE_STOPPED);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         begin(&c, "cam");
         send_configs(&c);
         send_media(&c, 100, 102);
         end(&c, CLOSE_STOPPED);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_int_equal(t.node[0].taken_count, 86);
         assert_int_equal(breaks_taken(&t.node[0]), 4);
 }
@@ -529,7 +529,7 @@ static void test_a_newcomer_takes_the_stream_over_once_the_old_one_is_closed(voi
         t.node[0].silent = true;
         begin(&new, "cam");
         assert_int_equal(old.refused, RTMP_CLOSE_TAKEN_OVER);
-        assert_int_equal(t.ingest.live, 1);
+        assert_int_equal(t.publications.live, 1);
         send_configs(&new);
         send_media(&new, 0, 10);
         send_media(&old, 30, 31); /* was read from its socket already */
@@ -596,7 +596,7 @@ static void test_the_buffers_of_all_streams_stay_within_their_limit_together(voi
 {
         (void)state;
         struct caster large, small;
-        budget_init(&t.ingest.replays, 1 << 20);
+        budget_init(&t.publications.replays, 1 << 20);
         t.node[0].listed = t.node[1].listed = false;
         begin(&small, "small");
         send_configs(&small);
@@ -608,9 +608,9 @@ static void test_the_buffers_of_all_streams_stay_within_their_limit_together(voi
         assert_true(stats_get(STAT_LOST_FRAMES) > lost);
         assert_in_range(stats_get(STAT_REPLAY_BYTES), 1 << 19, 1 << 20);
         end(&large, CLOSE_LOST);
-        UNTIL(t.ingest.count == 1);
+        UNTIL(t.publications.count == 1);
         assert_int_equal(stats_get(STAT_REPLAY_BYTES), of_small);
-        assert_int_equal(t.ingest.replays.bytes, of_small);
+        assert_int_equal(t.publications.replays.bytes, of_small);
         t.node[0].listed = true;
         UNTIL(t.node[0].opens == 1);
         end(&small, CLOSE_LOST);

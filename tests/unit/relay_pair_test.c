@@ -39,14 +39,14 @@ static void start_two(struct caster *c, int pictures)
 static void list_third(void)
 {
         t.node[2].listed = true;
-        ingest_poke(&t.ingest);
+        publications_poke(&t.publications);
 }
 
 static void lose_node(int i)
 {
         t.node[i].lost = true;
         t.node[i].listed = false;
-        ingest_lose(&t.ingest, client(i));
+        publications_lose(&t.publications, client(i));
 }
 
 /* It is not gone by: the second one is asked when the first says one that there can be. */
@@ -73,7 +73,7 @@ static void test_a_second_transcoder_is_asked_to_encode_the_leaders_session(void
 {
         (void)state;
         struct caster c;
-        generations_note(&t.ingest.relays.generations, "cam", "t1", 40);
+        generations_note(&t.publications.relays.generations, "cam", "t1", 40);
         t.node[0].generation = 41;
         t.node[0].epoch_us = WALL - 7 * US_PER_S;
         t.node[1].skew_us = 5 * US_PER_S; /* its answer moves nothing */
@@ -82,7 +82,7 @@ static void test_a_second_transcoder_is_asked_to_encode_the_leaders_session(void
         send_configs(&c);
         send_media(&c, 0, 1);
         UNTIL(t.node[0].taken_count == 2);
-        generations_note(&t.ingest.relays.generations, "cam", "t1",
+        generations_note(&t.publications.relays.generations, "cam", "t1",
                          99); /* another one's, of which the leader knows nothing */
         UNTIL(t.node[1].beside == 1);
         const struct open *first = &t.node[0].open, *second = &t.node[1].open;
@@ -186,7 +186,7 @@ static void test_a_batch_that_is_under_way_at_the_swap_is_not_sent_again(void **
         t.node[0].silent = t.node[1].silent = true;
         send_media(&c, 30, 40);
         pump();
-        ingest_lose(&t.ingest, client(0));
+        publications_lose(&t.publications, client(0));
         t.node[0].listed = false;
         pump();
         assert_int_equal(t.node[1].in_flight, 1);
@@ -315,12 +315,12 @@ static void test_whatever_a_shadow_is_answered_the_broadcaster_stays(void **stat
                 for (unsigned k = 0; i == 0 && k < sizeof(refusals) / sizeof(refusals[0]); k++) {
                         unsigned opens = t.node[1].opens;
                         t.node[1].open_status = refusals[k];
-                        ingest_poke(&t.ingest); /* saves the backoff */
+                        publications_poke(&t.publications); /* saves the backoff */
                         UNTIL(t.node[1].opens > opens);
                 }
                 assert_int_equal(t.node[1].closes, 0); /* there was nothing to leave */
                 t.node[1].open_status = 0;
-                ingest_poke(&t.ingest);
+                publications_poke(&t.publications);
                 UNTIL(stats_get(STAT_SHADOWS) == 1);
         }
         assert_int_equal(c.refused, 0);
@@ -430,7 +430,7 @@ static void test_at_the_end_the_shadow_leaves_and_the_leader_says_why(void **sta
         pump();
         send_media(&c, 31, 60);
         end(&c, CLOSE_LOST);
-        UNTIL(t.ingest.count == 0);
+        UNTIL(t.publications.count == 0);
         assert_pictures(&t.node[0], 0, 0, 60);
         assert_int_equal(t.node[0].closes, 1);
         assert_int_equal(t.node[0].closed, CLOSE_LOST);
@@ -491,7 +491,7 @@ static void test_one_transcoder_is_enough_until_there_is_another(void **state)
         UNTIL(t.node[0].batches > batches);
         pump();
         t.node[1].listed = true;
-        ingest_poke(&t.ingest);
+        publications_poke(&t.publications);
         UNTIL(t.node[1].taken_count >= 20);
         assert_pictures(&t.node[1], 0, 50, 10); /* what is stored already is not for it */
         end(&c, CLOSE_STOPPED);

@@ -121,7 +121,7 @@ static inline void fake_dismiss(struct admission_case **out)
         *out = NULL;
 }
 
-static inline int fake_begin(struct publication **out, struct ingest *in, const struct publish_request *request,
+static inline int fake_begin(struct publication **out, struct publications *in, const struct publish_request *request,
                       const struct publication_events *events, void *arg, char *text, size_t text_cap)
 {
         struct client *c = now_testing;
