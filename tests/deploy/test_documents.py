@@ -150,6 +150,19 @@ def test_the_table_of_sockets_has_their_ports():
             assert re.search(rf"^\w*port(?: [*+])* = {port}\b", said, re.M), f"{daemon} {port}"
 
 
+def test_what_something_that_dies_is_met_with_stands_in_the_file_that_the_table_names():
+    table = read("ARCHITECTURE.md").split("## When something dies")[1].split("\n\n")[2]
+    rows = [row.split("|")[1:-1] for row in table.splitlines()[2:]]
+    assert len(rows) > 10
+    for fails, _, files, functions in rows:
+        folder, texts = "", []
+        for path in re.findall(r"`([^`]+)`", files):
+            folder = os.path.dirname(path) or folder
+            texts.append(read(os.path.join(folder, os.path.basename(path))))
+        for name in re.findall(r"`(\w+)\(\)`", functions):
+            assert any(re.search(rf"^\w[^;\n]*\b{name}\([^;]*$", text, re.M) for text in texts), f"{fails}: {name}() is not in {files}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_log_lines(document, code):
     """`msg="begins so…"` stands for every line that begins so; what a line says of its own (`given …`) is not looked for."""
