@@ -27,9 +27,9 @@ static json_t *session_json(const struct session *s)
                 if (f.any && t->init.kind < TRACK_KINDS && (end_us < 0 || f.end_us < end_us))
                         end_us = f.end_us;
         }
-        return json_pack("{s:s, s:s, s:s, s:i, s:s, s:o, s:I, s:o, s:o, s:o}", "stream", s->stream, "session", s->id, "state",
+        return json_pack("{s:s, s:s, s:s, s:i, s:s, s:o, s:i, s:I, s:o, s:o, s:o}", "stream", s->stream, "session", s->id, "state",
                          session_state_name(s), "generation", (int)s->generation, "writer", s->node, "title",
-                         json_title(s->title), "bytes", (json_int_t)session_bytes(s), "stored_until",
+                         json_title(s->title), "chunk_ms", (int)s->chunk_ms, "bytes", (json_int_t)session_bytes(s), "stored_until",
                          end_us < 0 ? json_null() : json_real((double)end_us / 1e6), "lag_ms",
                          end_us < 0 ? json_null() : json_integer((session_live_edge_us(s) - end_us) / US_PER_MS), "tracks", tracks);
 }

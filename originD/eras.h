@@ -1,6 +1,6 @@
 /* eras.h - which writer's bytes stand where in a track: its history of generations.
  *
- * Places are counted on the grid: segment · CHUNKS_PER_SEGMENT + chunk. An era begins with the first chunk that its writer
+ * Places are counted on the session's grid: segment · its chunks of a segment + chunk. An era begins with the first chunk that its writer
  * put into the track and lasts to the beginning of the next one. It is in session.json before that chunk is in the file, so
  * after a crash the last era may be one that has no chunk (its place lies at or beyond the end of the track); never the
  * other way round. Two copies of a track hold the same bytes as far as their eras are the same. Pure. */
@@ -15,7 +15,7 @@
 
 #define ERAS_MAX 64 /* older ones merge: of what lies before the second era nothing is known then */
 
-#define ERAS_PLACE_MAX (UINT64_C(5) * UINT32_MAX + 4)
+#define ERAS_PLACE_MAX (UINT64_C(1) * CHUNKS_MOST * UINT32_MAX + CHUNKS_MOST - 1)
 
 struct era {
         uint64_t place;
@@ -28,9 +28,13 @@ struct eras {
         size_t count;
 };
 
-static inline uint64_t eras_place(uint32_t segment, uint8_t chunk)
+static inline uint64_t eras_place(unsigned chunk_ms, uint32_t segment, uint8_t chunk)
 {
-        return (uint64_t)segment * CHUNKS_PER_SEGMENT + chunk;
+        return (uint64_t)segment * chunks_of_segment(chunk_ms) + chunk;
+}
+static inline uint32_t eras_segment(unsigned chunk_ms, uint64_t place)
+{
+        return (uint32_t)(place / chunks_of_segment(chunk_ms));
 }
 
 void eras_free(struct eras *e);

@@ -373,7 +373,7 @@ static void write_producer_time(struct mpd *m, size_t period, enum track_kind ki
 static void attr_available_early(struct mpd *m, int64_t segment_s)
 {
         if (is_low_latency(m))
-                xml_attr_fmt(&m->x, "availabilityTimeOffset", "%g", (double)segment_s - (double)CHUNK_US / SEGMENT_US);
+                xml_attr_fmt(&m->x, "availabilityTimeOffset", "%g", (double)segment_s - (double)chunk_us(m->s->chunk_ms) / SEGMENT_US);
 }
 
 static void write_template(struct mpd *m, const struct track *t, int64_t first_segment)
@@ -441,10 +441,10 @@ static void attr_frame_rate(struct xml *x, uint32_t fps_milli)
 }
 
 /* Points at which a decoder (or, type 0, a reader of boxes) can begin, at most every_us and a sample apart. */
-static void write_resync(struct xml *x, const struct track *t, int64_t every_us, bool decodes, bool marker)
+static void write_resync(struct xml *x, const struct track *t, int64_t slowest_us, int64_t every_us, bool decodes, bool marker)
 {
         int64_t timescale = t->init.timescale, sample = t->init.kind == TRACK_AUDIO ? SOUND_SAMPLE_TICKS
-                            : t->fps_milli ? timescale * 1000 / t->fps_milli + 1 : timescale * CHUNK_US / US_PER_S;
+                            : t->fps_milli ? timescale * 1000 / t->fps_milli + 1 : timescale * slowest_us / US_PER_S;
         xml_open(x, "Resync");
         xml_attr_int(x, "type", decodes); /* the type of SAP: 1, or none */
         xml_attr_int(x, "dT", timescale * every_us / US_PER_S + sample);
@@ -455,10 +455,11 @@ static void write_resync(struct xml *x, const struct track *t, int64_t every_us,
 
 /* Where in the segments one can begin (DASH-IF low latency, 9.X.4.5): each begins with styp, prft and a key frame. Of its chunks, which
  * have no styp of their own, those of sound can be decoded from their beginning too. */
-static void write_resyncs(struct xml *x, const struct track *t)
+static void write_resyncs(struct xml *x, const struct session *s, const struct track *t)
 {
-        write_resync(x, t, SEGMENT_US, true, true);
-        write_resync(x, t, CHUNK_US, t->init.kind == TRACK_AUDIO, false);
+        int64_t grid_us = chunk_us(s->chunk_ms);
+        write_resync(x, t, grid_us, SEGMENT_US, true, true);
+        write_resync(x, t, grid_us, grid_us, t->init.kind == TRACK_AUDIO, false);
 }
 
 static void write_representation(struct mpd *m, const struct track *t, size_t period)
@@ -483,7 +484,7 @@ static void write_representation(struct mpd *m, const struct track *t, size_t pe
                 xml_close(x);
         }
         if (is_low_latency(m))
-                write_resyncs(x, t);
+                write_resyncs(x, m->s, t);
         if (m->files)
                 write_file(m, t, period);
         else

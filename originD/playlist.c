@@ -13,9 +13,10 @@
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
 #define HOLD_BACK "3.0" /* three target durations */
 #define PARTS_BACK 3     /* so many parts players stay behind, at least */
+#define PARTS_LONGEST 3 /* times PART_MS lasts one that does not come to the same number of pictures each time otherwise; of four a player would be as far behind as with whole segments */
 #define PART_SPARE_US 40000 /* beyond its chunks: the target lasts so much longer than they do, unless its pictures last longer still */
-#define PART_USUAL_CHUNKS 2 /* of a part, where nobody knows how often pictures come */
-#define PART_USUAL_US (PART_USUAL_CHUNKS * CHUNK_US + PART_SPARE_US)
+#define PART_USUAL 2 /* times PART_MS, where nobody knows how often pictures come */
+#define PART_USUAL_US (PART_USUAL * PART_MS * US_PER_MS + PART_SPARE_US)
 #define PART_LEAST_PERCENT 85 /* of the target, but for a segment's last one (RFC 8216bis, 4.4.4.9) */
 #define PART_GOOD_PERCENT 86  /* of a target that has room for what is not quite as it should be */
 #define PART_OFF_US 1000      /* RTMP counts milliseconds: a part may last so much longer or shorter than its pictures do */
@@ -49,35 +50,43 @@ static int64_t least_of(int64_t a, int64_t b)
         return a < b ? a : b;
 }
 
-/* What a part of so many chunks lasts at most; 0: there is no such time.
+static unsigned chunks_of_part(const struct session *s, unsigned times)
+{
+        return times * PART_MS * chunks_of_segment(s->chunk_ms) / 1000;
+}
+
+/* What a part of so many times PART_MS lasts at most; 0: there is no such time.
  *
  * A frame is in the chunk in which it begins. So chunks hold the frames of their time, rounded up or down, and all parts have to last 85 % of the
  * target at least. Within that, the target leaves room for a frame more, as no camera's clock is ours; where there is none it is the longest
- * part's length, if the shortest one lasts 85 % of that. */
-static int64_t target_us_of(const struct track *t, unsigned chunks)
+ * part's length, if the shortest one lasts 85 % of that. Parts are chunks that are counted, so there are none where several chunks make the
+ * shortest part and some of the grid may be without a frame. */
+static int64_t target_us_of(const struct session *s, const struct track *t, unsigned times)
 {
         bool sound = t->init.kind == TRACK_AUDIO;
         int64_t rate = sound ? t->init.timescale : t->fps_milli, per = sound ? SOUND_SAMPLE_TICKS : 1000; /* frames a second */
-        int64_t chunks_us = chunks * CHUNK_US, frame_us = per * US_PER_S / rate;
-        int64_t least = chunks_us * rate / (per * US_PER_S), most = least + (chunks_us * rate % (per * US_PER_S) != 0);
+        int64_t part_us = times * PART_MS * US_PER_MS, frame_us = per * US_PER_S / rate;
+        if (s->chunk_ms < PART_MS && frame_us > chunk_us(s->chunk_ms))
+                return 0;
+        int64_t least = part_us * rate / (per * US_PER_S), most = least + (part_us * rate % (per * US_PER_S) != 0);
         int64_t shortest_us = least * per * US_PER_S / rate, longest_us = most * per * US_PER_S / rate + PART_OFF_US;
-        int64_t target_us = least_of(shortest_us * 100 / PART_GOOD_PERCENT, chunks_us + least_of(frame_us, PART_SPARE_US));
+        int64_t target_us = least_of(shortest_us * 100 / PART_GOOD_PERCENT, part_us + least_of(frame_us, PART_SPARE_US));
         if (target_us >= longest_us)
                 return target_us;
         return (shortest_us - PART_OFF_US) * 100 >= longest_us * PART_LEAST_PERCENT ? longest_us : 0;
 }
 
-/* Of as few chunks as can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if pairs of chunks suited
+/* As short as they can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if PART_USUAL suited
  * (told_part_us()). */
-static struct parting parting_of(const struct track *t)
+static struct parting parting_of(const struct session *s, const struct track *t)
 {
         struct parting c = {0};
         if (t->init.kind != TRACK_VIDEO && t->init.kind != TRACK_AUDIO) /* still pictures */
                 return c;
         if (t->init.kind == TRACK_VIDEO && !t->fps_milli)
-                return (struct parting){PART_USUAL_CHUNKS, PART_USUAL_US};
-        while (c.chunks < PART_CHUNKS_MAX && !c.target_us)
-                c.target_us = target_us_of(t, ++c.chunks);
+                return (struct parting){chunks_of_part(s, PART_USUAL), PART_USUAL_US};
+        for (unsigned times = 1; times <= PARTS_LONGEST && !c.target_us; times++)
+                c = (struct parting){chunks_of_part(s, times), target_us_of(s, t, times)};
         return c.target_us ? c : (struct parting){0};
 }
 
@@ -92,7 +101,7 @@ static int64_t part_hold_back_us(const struct session *s)
                 const struct track *t = s->tracks[i];
                 if (t->start_us - first_us >= BEGAN_TOGETHER_US)
                         continue;
-                int64_t target_us = parting_of(t).target_us;
+                int64_t target_us = parting_of(s, t).target_us;
                 picture |= t->init.kind == TRACK_VIDEO;
                 longest_us = target_us > longest_us ? target_us : longest_us;
         }
@@ -101,7 +110,7 @@ static int64_t part_hold_back_us(const struct session *s)
 
 static struct parting find_parting(const struct session *s, const struct track *t)
 {
-        struct parting c = is_live(s) ? parting_of(t) : (struct parting){0};
+        struct parting c = is_live(s) ? parting_of(s, t) : (struct parting){0};
         return PARTS_BACK * c.target_us <= part_hold_back_us(s) ? c : (struct parting){0};
 }
 
@@ -152,12 +161,13 @@ static int64_t part_us(const struct track *t, const uint8_t *bytes, size_t len)
 /* What it is told to last: within the rule. A camera whose clock is not ours, a rung whose frame rate was halved on a machine that is too slow, or
  * a rate that is never the same make a part now and then as long as the rule forbids, and what was told of it would end a viewer's session.
  * He has a part that is up to a picture longer or shorter than that, as segments are (EXTINF). */
-static int64_t told_part_us(const struct parting *c, unsigned n, int64_t us)
+static int64_t told_part_us(const struct session *s, const struct parting *c, unsigned n, int64_t us)
 {
-        bool may_be_last = (n + 1) * c->chunks >= CHUNKS_PER_SEGMENT;
+        unsigned chunks = chunks_of_segment(s->chunk_ms);
+        bool may_be_last = (n + 1) * c->chunks >= chunks;
         int64_t least_us = (c->target_us * PART_LEAST_PERCENT + 99) / 100;
         if (us <= 0)
-                us = (may_be_last ? CHUNKS_PER_SEGMENT - n * c->chunks : c->chunks) * CHUNK_US;
+                us = (may_be_last ? chunks - n * c->chunks : c->chunks) * chunk_us(s->chunk_ms);
         us = us < c->target_us ? us : c->target_us;
         return us < least_us && !may_be_last ? least_us : us;
 }
@@ -257,7 +267,7 @@ static void write_parts(struct playlist *p, int64_t segment)
                 int64_t us = part_us(p->t, ((const struct buf *)of.arg)->data + from, (size_t)len);
                 bool independent = n == 0 || p->t->init.kind == TRACK_AUDIO;
                 m3u8_put(&p->x, "#EXT-X-PART:DURATION=");
-                m3u8_seconds(&p->x, told_part_us(&p->parting, n, us));
+                m3u8_seconds(&p->x, told_part_us(p->s, &p->parting, n, us));
                 m3u8_put(&p->x, ",URI=\"");
                 write_part_name(p, segment, n);
                 m3u8_put(&p->x, independent ? "\",INDEPENDENT=YES\n" : "\"\n");
@@ -318,7 +328,7 @@ static void write_hint(struct playlist *p)
         if (!p->parting.chunks || (begun && !look(p->t, &p->parting, p->end, &of)))
                 return;
         unsigned next = count_parts(p->t, &p->parting, p->end);
-        bool all = next * p->parting.chunks >= CHUNKS_PER_SEGMENT;
+        bool all = next * p->parting.chunks >= chunks_of_segment(p->s->chunk_ms);
         m3u8_put(&p->x, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"");
         write_part_name(p, all ? p->end + 1 : p->end, all ? 0 : next);
         m3u8_put(&p->x, "\"\n");

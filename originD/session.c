@@ -48,6 +48,7 @@ struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct 
         s->epoch_us = c->epoch_us;
         s->load = LOAD_DONE;
         s->volume_segments = volume_segments;
+        s->chunk_ms = c->chunk_ms ? c->chunk_ms : CHUNK_MS;
         session_restore(s, loop, data_dir, sync_segments);
         return s;
 }
@@ -150,7 +151,7 @@ static void note_cues(struct session *s, const struct chunk_append *chunk)
 /* Rungs come one after the other: of those that are behind the last change none changes it back. */
 static void note_slate(struct session *s, const struct chunk_append *chunk)
 {
-        int64_t at_us = chunk->start_us / CHUNK_US * CHUNK_US;
+        int64_t at_us = chunk->start_us / chunk_us(s->chunk_ms) * chunk_us(s->chunk_ms);
         bool slate = chunk->flags & PUT_SLATE;
         if (chunk->copied || (s->slate_us >= 0 && (s->slate == slate || at_us <= s->slate_us)))
                 return;
@@ -211,7 +212,7 @@ static int admit(void *arg, struct chunk_log *log, const struct chunk_append *a)
 {
         struct session *s = arg;
         struct track *t = track_of(s, log);
-        uint64_t place = eras_place(a->segment, a->chunk);
+        uint64_t place = eras_place(s->chunk_ms, a->segment, a->chunk);
         const struct era *era = eras_at(&t->eras, place);
         bool known = era && era->generation == a->generation && (a->copied || strcmp(era->node, s->node) == 0);
         if (known && t->eras_version <= s->saved_version)
@@ -332,7 +333,7 @@ void session_event_facts(const struct session *s, struct event_facts *out)
         uint64_t place = s->load != LOAD_DONE ? s->sum.written_place : era ? era->place : 0;
         *out = (struct event_facts){.stream = s->stream, .session = s->id, .title = s->title, .epoch_us = s->epoch_us,
                                     .stored = generation, .generation = generation,
-                                    .generation_us = (int64_t)place * CHUNK_US, .node = era ? era->node : s->node,
+                                    .generation_us = (int64_t)place * chunk_us(s->chunk_ms), .node = era ? era->node : s->node,
                                     .slate = s->slate, .slate_us = s->slate_us, .ended = s->state == SESSION_ENDED,
                                     .by_writer = s->ended_by_writer, .end_us = s->end_us};
 }
@@ -361,6 +362,8 @@ void session_claim(struct session *s, const struct claim *c, struct session_wait
         s->claimed = true;
         s->over_elsewhere = false;
         s->grace_ms = c->grace_ms;
+        if (c->flags & CLAIM_JOIN && c->chunk_ms && !s->track_count) /* whoever made it here may not have known (CLAIM_JOIN) */
+                s->chunk_ms = c->chunk_ms;
         strcpy(s->node, c->node);
         if (c->title[0])
                 session_set_title(s, c->title);

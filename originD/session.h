@@ -51,6 +51,7 @@ struct session {
         int64_t epoch_us;
         uint32_t generation, grace_ms;
         uint32_t volume_segments; /* of each volume of its tracks: the same at all owners, and as long as it lasts */
+        uint8_t chunk_ms;         /* its grid, CHUNK_MS or CHUNK_MS_SHORT: likewise, from its first track on */
         enum session_state state;
         bool ended_by_writer;
         bool captions; /* somebody said something in closed captions (captions.h) */
@@ -109,7 +110,7 @@ struct session {
         uint64_t moved; /* store.moves as it changed last */
 };
 
-/* Of the claim only who it is: id, stream, epoch. */
+/* Of the claim only who it is: id, stream, epoch, grid. */
 struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct claim *c, uint32_t volume_segments,
                             bool sync_segments);
 void session_free(struct session **s);

@@ -11,7 +11,10 @@
 #include "originD/session.h"
 #include "originD/session_json.h"
 
-#define FORMAT_VERSION 4
+/* 4 knows one grid only: a version of this program that does not know of chunk_ms leaves a session of another one alone, instead of taking its
+ * places for others. */
+#define FORMAT_VERSION 5
+#define FORMAT_VERSION_USUAL_GRID 4
 #define JSON_MAX (1 << 20) /* sixteen tracks of 64 eras are 120 KB */
 
 static _Thread_local const char *first_wrong; /* the key of the member that was found wrong first; static text */
@@ -96,6 +99,12 @@ json_t *session_sum_to_json(const struct session_sum *sum)
         return j;
 }
 
+void session_grid_to_json(json_t *j, uint8_t chunk_ms)
+{
+        if (chunk_ms != CHUNK_MS)
+                json_object_set_new(j, "chunk_ms", json_integer(chunk_ms));
+}
+
 struct buf *session_to_json(const struct session *s)
 {
         struct session_sum sum = session_sum(s);
@@ -104,13 +113,14 @@ struct buf *session_to_json(const struct session *s)
                 if (!s->tracks[i]->making || s->tracks[i]->unreadable)
                         json_array_append_new(tracks, track_to_json(s, s->tracks[i]));
         json_t *head = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:o}", "version",
-                                 FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title ? s->title : ""),
+                                 s->chunk_ms == CHUNK_MS ? FORMAT_VERSION_USUAL_GRID : FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title ? s->title : ""),
                                  "node", s->node, "epoch_us", (json_int_t)s->epoch_us, "generation",
                                  (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
                                  s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
                                  "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us, "volume_segments",
                                  (json_int_t)s->volume_segments, "sum",
                                  session_sum_to_json(&sum));
+        session_grid_to_json(head, s->chunk_ms);
         if (s->captions)
                 json_object_set_new(head, "captions", json_true());
         /* Cues are the session's and up to 70 KB, which a start does not read: they go with the tracks, as a member of the first one, for a version that
@@ -199,11 +209,21 @@ void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad)
         *bad |= json_hex(j, "digest", &sum->digest);
 }
 
+uint8_t session_grid_from_json(const json_t *j, int *bad)
+{
+        if (!json_object_get(j, "chunk_ms"))
+                return CHUNK_MS;
+        uint64_t chunk_ms = json_number(j, "chunk_ms", CHUNK_MS, bad);
+        if (!*bad && !chunk_ms_valid(chunk_ms))
+                *bad = wrong("chunk_ms");
+        return *bad ? CHUNK_MS : (uint8_t)chunk_ms;
+}
+
 static int head_from_json(struct session *s, const json_t *j)
 {
         char state[8] = "", title[128] = "";
         int bad = 0;
-        if (json_number(j, "version", FORMAT_VERSION, &bad) != FORMAT_VERSION) {
+        if (json_number(j, "version", FORMAT_VERSION, &bad) < FORMAT_VERSION_USUAL_GRID) {
                 wrong("version");
                 return ERR_CORRUPT;
         }
@@ -221,6 +241,7 @@ static int head_from_json(struct session *s, const json_t *j)
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", INT64_MAX, &bad);
         s->end_us = (int64_t)json_number(j, "end_us", INT64_MAX, &bad);
         s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, &bad);
+        s->chunk_ms = session_grid_from_json(j, &bad);
         if (!bad && !s->volume_segments)
                 bad = wrong("volume_segments");
         s->state = strcmp(state, "ended") == 0 ? SESSION_ENDED : SESSION_LIVE;

@@ -13,6 +13,10 @@ void json_text(const json_t *j, const char *key, char *dst, size_t cap, int *bad
 int json_hex(const json_t *j, const char *key, uint64_t *out); /* of 16 digits; not 0: it is none */
 json_t *json_title(const char *title); /* "" for one that is not UTF-8 */
 
+/* The grid of a session, which is only told where it is not the usual one: CHUNK_MS. */
+void session_grid_to_json(json_t *j, uint8_t chunk_ms);
+uint8_t session_grid_from_json(const json_t *j, int *bad);
+
 json_t *session_sum_to_json(const struct session_sum *sum);
 void session_sum_from_json(struct session_sum *sum, const json_t *j, int *bad);
 json_t *eras_to_json(const struct eras *e); /* [[place, generation, node], …] */

@@ -29,18 +29,19 @@ static struct track *track_of(const struct turn *t)
 static bool taken(const struct turn *t)
 {
         const struct chunk_log *log = track_of(t)->log;
-        uint64_t place = eras_place(t->append.segment, t->append.chunk);
+        unsigned chunk_ms = t->session->chunk_ms;
+        uint64_t place = eras_place(chunk_ms, t->append.segment, t->append.chunk);
         uint32_t segment = 0;
         uint8_t chunk = 0;
         int64_t end_us;
         if (log->index.count)
                 index_next(&log->index, &segment, &chunk, &end_us);
-        if (place < eras_place(segment, chunk))
+        if (place < eras_place(chunk_ms, segment, chunk))
                 return true;
-        if (log->writing && eras_place(log->writing->segment, log->writing->chunk) >= place)
+        if (log->writing && eras_place(chunk_ms, log->writing->segment, log->writing->chunk) >= place)
                 return true;
         for (const struct chunk_append *a = log->first; a; a = a->next)
-                if (eras_place(a->segment, a->chunk) >= place)
+                if (eras_place(chunk_ms, a->segment, a->chunk) >= place)
                         return true;
         return false;
 }

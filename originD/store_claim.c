@@ -41,6 +41,8 @@ static int judge_join(const struct store *st, const struct session *s, const str
                 return ERR_CLOSED;
         if (!generation_possible(c->generation)) /* taken, it could never be claimed again */
                 return ERR_LIMIT;
+        if (c->chunk_ms && c->chunk_ms != s->chunk_ms && s->track_count)
+                return ERR_CONFLICT;
         bool same = c->generation == s->generation && strcmp(c->node, s->node) == 0;
         return same || c->generation > s->generation ? judge_disk(st, s) : ERR_FENCED;
 }

@@ -219,15 +219,16 @@ void track_next(const struct track *t, uint32_t *segment, uint8_t *chunk, int64_
 bool track_ahead(const struct track *t, uint32_t segment, uint8_t chunk)
 {
         const struct index *ix = &t->log->index;
-        uint64_t end = (ix->end_ticks + ix->slack_ticks) * CHUNKS_PER_SEGMENT / ix->timescale;
-        return eras_place(segment, chunk) > (ix->count ? end : eras_place(t->first_segment, CHUNKS_PER_SEGMENT - 1));
+        unsigned chunk_ms = ix->chunk_ms, chunks = chunks_of_segment(chunk_ms);
+        uint64_t end = (ix->end_ticks + ix->slack_ticks) * chunks / ix->timescale;
+        return eras_place(chunk_ms, segment, chunk) > (ix->count ? end : eras_place(chunk_ms, t->first_segment, (uint8_t)(chunks - 1)));
 }
 
 uint64_t track_end_place(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
         int64_t end_us = f.end_us - (f.guess_us < END_GUESS_US ? f.guess_us : END_GUESS_US);
-        return f.any ? (uint64_t)(end_us > 0 ? end_us - 1 : 0) / CHUNK_US + 1 : 0;
+        return f.any ? (uint64_t)(end_us > 0 ? end_us - 1 : 0) / (uint64_t)chunk_us(s->chunk_ms) + 1 : 0;
 }
 
 /* ---- declaring ---------------------------------------------------------------------------------------------------- */
@@ -283,7 +284,7 @@ static void make_done(void *arg)
                 session_answer_waits(s, 0);
                 return;
         }
-        t->log = chunk_log_new(s->loop, a->dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, NULL, false,
+        t->log = chunk_log_new(s->loop, a->dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, s->chunk_ms, NULL, false,
                                s->sync_segments);
         t->rows_saved = ROWS_NOT_SAVED; /* nor is what an earlier track of the name may have left */
         session_watch_log(s, t->log);
@@ -363,7 +364,7 @@ int track_find(const struct session *s, const char *dir, const struct track *t, 
         char *path = mem_printf("%s/%s", dir, t->name);
         *out = (struct track_found){0};
         int rc = volumes_read_init(path, &out->init, &out->init_bytes);
-        struct volume_track all = {.dir = path, .info = &out->init, .init = out->init_bytes, .segments = s->volume_segments};
+        struct volume_track all = {.dir = path, .info = &out->init, .init = out->init_bytes, .segments = s->volume_segments, .chunk_ms = s->chunk_ms};
         struct volumes known = {0};
         struct buf *saved = NULL;
         if (!rc)
@@ -395,7 +396,7 @@ void track_opened(struct session *s, struct track *t, struct track_found *found,
         char *dir = track_dir(s, t->name);
         t->init = found->init;
         t->init_bytes = found->init_bytes;
-        t->log = chunk_log_new(s->loop, dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, &found->volumes, ended,
+        t->log = chunk_log_new(s->loop, dir, &t->init, buf_ref(t->init_bytes), s->volume_segments, s->chunk_ms, &found->volumes, ended,
                                s->sync_segments);
         t->rows_saved = found->rows_saved ? t->log->closed.changes : ROWS_NOT_SAVED;
         session_watch_log(s, t->log);
@@ -454,6 +455,7 @@ static void retry(struct session *s, struct track *t)
         struct retrying *r = mem_alloc(sizeof(*r));
         *r = (struct retrying){.s = s, .t = t, .dir = session_dir(s)};
         r->seen.volume_segments = s->volume_segments;
+        r->seen.chunk_ms = s->chunk_ms;
         s->pins++;
         disk_run(s->loop, DISK_LIVE, retry_work, retry_done, r);
 }

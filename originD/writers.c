@@ -45,6 +45,7 @@ static void reply_claim(struct rpc_request *req, int status, const struct sessio
                 m.epoch_us = s->epoch_us;
                 m.generation = s->generation;
                 m.written_generation = session_written_generation(s);
+                m.chunk_ms = s->chunk_ms;
                 m.track_count = (uint8_t)session_claim_tracks(s, m.tracks);
         }
         reply(req, MSG_CLAIM_REPLY, claim_reply_encode, &m);
@@ -233,7 +234,7 @@ static bool ends_early(const struct session *s, int64_t end_us)
                 struct track_facts f = track_facts(s, s->tracks[i]);
                 longest = f.any && s->tracks[i]->init.kind < TRACK_KINDS && f.end_us > longest ? f.end_us : longest;
         }
-        return s->state == SESSION_LIVE && longest + CHUNK_US < end_us;
+        return s->state == SESSION_LIVE && longest + chunk_us(s->chunk_ms) < end_us;
 }
 
 /* What is still missing then comes later, and it ends with that: viewers would take it for the whole before. */

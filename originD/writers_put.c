@@ -135,6 +135,8 @@ static int judge_put(struct writers *ws, const struct put *m, struct session *s)
                 log_fence(s, m);
                 return ERR_FENCED;
         }
+        if (m->chunk >= chunks_of_segment(s->chunk_ms))
+                return ERR_CONFLICT;
         session_heard(s); /* full or not, the writer is there */
         return space_refusal(ws->store);
 }

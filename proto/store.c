@@ -4,6 +4,23 @@
 
 #include "proto/check.h"
 
+/* At the end of a message, where nothing stands when it is the usual one. */
+static void encode_grid(struct writer *w, uint8_t chunk_ms)
+{
+        if (chunk_ms && chunk_ms != CHUNK_MS)
+                writer_u8(w, chunk_ms);
+}
+
+static uint8_t decode_grid(struct reader *r)
+{
+        if (!reader_left(r))
+                return 0;
+        uint8_t chunk_ms = reader_u8(r);
+        if (chunk_ms != CHUNK_MS_SHORT)
+                reader_fail(r);
+        return chunk_ms;
+}
+
 void claim_encode(struct writer *w, const void *message)
 {
         const struct claim *m = message;
@@ -15,6 +32,7 @@ void claim_encode(struct writer *w, const void *message)
         writer_u32(w, m->grace_ms);
         writer_u8(w, m->flags);
         writer_u32(w, m->generation);
+        encode_grid(w, m->chunk_ms);
 }
 
 int claim_decode(struct reader *r, struct claim *m)
@@ -27,6 +45,7 @@ int claim_decode(struct reader *r, struct claim *m)
         m->grace_ms = reader_u32(r);
         m->flags = check_flags(r, CLAIM_JOIN | CLAIM_ONLY_LIVE);
         m->generation = reader_u32(r);
+        m->chunk_ms = decode_grid(r);
         return reader_done(r);
 }
 
@@ -46,12 +65,13 @@ void claim_reply_encode(struct writer *w, const void *message)
                 writer_u8(w, m->tracks[i].next_chunk);
                 writer_i64(w, m->tracks[i].end_us);
         }
+        encode_grid(w, m->chunk_ms);
 }
 
 static uint8_t decode_chunk(struct reader *r)
 {
         uint8_t chunk = reader_u8(r);
-        if (chunk >= CHUNKS_PER_SEGMENT)
+        if (chunk >= CHUNKS_MOST)
                 reader_fail(r);
         return chunk;
 }
@@ -76,6 +96,10 @@ int claim_reply_decode(struct reader *r, struct claim_reply *m)
                 reader_fail(r);
         for (int i = 0; !r->err && i < m->track_count; i++)
                 decode_claim_track(r, &m->tracks[i]);
+        m->chunk_ms = decode_grid(r);
+        for (int i = 0; !r->err && i < m->track_count; i++)
+                if (m->tracks[i].next_chunk >= chunks_of_segment(m->chunk_ms))
+                        reader_fail(r);
         return reader_done(r);
 }
 

@@ -8,15 +8,32 @@
 #ifndef PROTO_STORE_H
 #define PROTO_STORE_H
 
+#include <stdbool.h>
+
 #include "common/buf.h"
 #include "proto/media.h"
 #include "proto/message.h"
 
 #define SESSION_TRACKS_MAX 16
-#define CHUNKS_PER_SEGMENT 5
 /* 64 bits: of a segment's number, which has 32, the time must not come round again after 71 minutes. */
-#define CHUNK_US INT64_C(200000)
 #define SEGMENT_US INT64_C(1000000)
+/* The grid: all chunks of a session have the same time, CHUNK_MS or CHUNK_MS_SHORT, as was said when it began. 0 is CHUNK_MS: who says
+ * nothing, as an older node does and an older file, has that grid. */
+#define CHUNK_MS 200
+#define CHUNK_MS_SHORT 100
+#define CHUNKS_MOST (1000 / CHUNK_MS_SHORT) /* of a segment, in any session */
+static inline int64_t chunk_us(unsigned chunk_ms)
+{
+        return (chunk_ms ? chunk_ms : CHUNK_MS) * INT64_C(1000);
+}
+static inline unsigned chunks_of_segment(unsigned chunk_ms)
+{
+        return 1000 / (chunk_ms ? chunk_ms : CHUNK_MS);
+}
+static inline bool chunk_ms_valid(uint64_t chunk_ms)
+{
+        return chunk_ms == CHUNK_MS || chunk_ms == CHUNK_MS_SHORT;
+}
 /* The track of still pictures (TRACK_PICTURES), of which a session has one at most: of each second a sample, a JPEG file, or without bytes
  * where the one before stands for that second too. Nothing is held up for it. */
 #define PICTURES_TRACK "thumbs"
@@ -32,6 +49,11 @@ struct claim {
         /* Without CLAIM_JOIN the new generation is the first above both this and the session's; one that there cannot be (generation.h)
          * does not count. With CLAIM_JOIN it is just this. */
         uint32_t generation;
+        /* The grid of a session that this begins, CHUNK_MS or CHUNK_MS_SHORT; one that is there keeps its own. 0 is not said: of a new session
+         * CHUNK_MS. With CLAIM_JOIN it is the session's, unless the writer does not know it (a shadow's first); it is taken over by a session
+         * that has no track yet, and ERR_CONFLICT where it has one on another grid. Only CHUNK_MS_SHORT is written into the message: without
+         * it the message is the one that older nodes know. */
+        uint8_t chunk_ms;
 };
 
 /* The session exists at another origin, by a claim this writer made there: take it up here too, under this id and this
@@ -62,6 +84,7 @@ struct claim_reply {
         uint32_t generation;
         uint32_t written_generation; /* whose the newest stored chunk is; 0: none is stored */
         uint8_t track_count; /* 0: a new session */
+        uint8_t chunk_ms;    /* the session's grid; written as in CLAIM, so that an older node takes no session that it cannot go on with */
         struct claim_track tracks[SESSION_TRACKS_MAX];
 };
 void claim_reply_encode(struct writer *w, const void *message);
@@ -81,7 +104,7 @@ struct put {
         char track[TRACK_NAME_MAX + 1];
         uint8_t flags;
         uint32_t segment;
-        uint8_t chunk;       /* 0 … CHUNKS_PER_SEGMENT - 1; on the grid: start_us / CHUNK_US */
+        uint8_t chunk;       /* on the session's grid: of its segment's chunks, the one that start_us lies in */
         int64_t start_us;    /* media time of the first sample */
         /* To where the next chunk may begin at the earliest. Another end than that of the boxes says that how long the last
          * sample lasts is a guess: the chunk was cut before the next one was seen, or its writer leaves. */

@@ -41,6 +41,7 @@ static json_t *session_json(const struct session *s)
         json_object_update_new(j, pace);
         json_object_set_new(j, "stored_until", s->push ? json_real((double)push_stored_us(s->push) / 1e6) : json_null());
         json_object_set_new(j, "lag_ms", s->end_us ? json_integer(lag_us / US_PER_MS) : json_null());
+        json_object_set_new(j, "chunk_ms", s->push ? json_integer(chunk_us(s->claimed.chunk_ms) / US_PER_MS) : json_null());
         json_object_set_new(j, "rungs", s->push ? rungs_json(s) : json_array());
         json_object_set_new(j, "owners", owners_json(s));
         return j;

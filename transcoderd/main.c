@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/cluster/cluster.h"
+#include "common/daemon/config_list.h"
 #include "common/daemon/daemon.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
@@ -22,7 +23,7 @@
 struct config {
         struct config_common common;
         int64_t port, encoder_threads, decoder_threads, max_sessions, grace_ms, recent_ms;
-        int64_t slate_after_ms, shed_after_ms, thumbs_s;
+        int64_t slate_after_ms, shed_after_ms, thumbs_s, chunk_ms;
         int64_t replicas, drain_ms, capacity_percent;
         char *origins, *quorum;
         json_t *ladder;
@@ -31,6 +32,11 @@ struct config {
 #define INT_KEY(key, def, least, most, what, text)                                                                     \
         {.name = #key, .type = CONFIG_INT, .offset = offsetof(struct config, key), .default_value = def, .min = least, \
          .max = most, .unit = what, .help = text}
+
+static int check_chunk_ms(const void *value, char *why, size_t why_cap)
+{
+        return chunk_ms_valid((uint64_t)*(const int64_t *)value) ? 0 : config_refuse(why, why_cap, "allowed are %d and %d", CHUNK_MS_SHORT, CHUNK_MS);
+}
 
 static const struct config_key keys[] = {
         CONFIG_COMMON_KEYS(9290),
@@ -45,6 +51,9 @@ static const struct config_key keys[] = {
         {.name = "ladder", .type = CONFIG_JSON, .offset = offsetof(struct config, ladder), .default_value = "[]",
          .unit = "", .help = "rungs per stream-name pattern; []: the default ladder", .check = ladder_check,
          .reloads = true},
+        {.name = "chunk_ms", .type = CONFIG_INT, .offset = offsetof(struct config, chunk_ms), .default_value = "200", .min = CHUNK_MS_SHORT,
+         .max = CHUNK_MS, .unit = "ms", .check = check_chunk_ms,
+         .help = "of a chunk, 100 or 200, where ladder says nothing: of sessions that begin, the others keep theirs; 100 only when all nodes know it"},
         INT_KEY(encoder_threads, "1", 1, 16, "threads", "of each encoder"),
         INT_KEY(decoder_threads, "1", 1, 16, "threads", "of each session's decoder"),
         INT_KEY(max_sessions, "100", 1, 10000, "sessions", "at a time"),
@@ -149,6 +158,7 @@ static void set_up_sessions(void)
                                        .slate_after_ms = c->slate_after_ms,
                                        .shed_after_ms = c->shed_after_ms,
                                        .thumbs_s = c->thumbs_s,
+                                       .chunk_ms = (uint8_t)c->chunk_ms,
                                        .recent_ms = c->recent_ms,
                                        .encoder_threads = c->encoder_threads,
                                        .decoder_threads = c->decoder_threads};

@@ -232,7 +232,7 @@ static const struct state *way_out(struct session *s)
 static int start_pipeline(struct session *s)
 {
         const struct sessions *ss = s->all;
-        struct job o = {.session = s->id, .epoch_us = s->epoch_us, .clock = s->clock,
+        struct job o = {.session = s->id, .epoch_us = s->epoch_us, .chunk_ms = s->claimed.chunk_ms, .clock = s->clock,
                                      .encoder_threads = (int)ss->encoder_threads,
                                      .decoder_threads = (int)ss->decoder_threads,
                                      .slate_after_us = ss->slate_after_ms * US_PER_MS,
@@ -250,7 +250,7 @@ static int start_pipeline(struct session *s)
         for (int i = 0; i < s->claimed.track_count; i++) {
                 memcpy(o.resume[i].track, s->claimed.tracks[i].name, sizeof(o.resume[i].track));
                 o.resume[i].end_us = s->claimed.tracks[i].end_us;
-                o.resume[i].from_us = s->claimed.tracks[i].next_segment * SEGMENT_US + s->claimed.tracks[i].next_chunk * CHUNK_US;
+                o.resume[i].from_us = s->claimed.tracks[i].next_segment * SEGMENT_US + s->claimed.tracks[i].next_chunk * chunk_us(s->claimed.chunk_ms);
         }
         return pipeline_open(&s->pipeline, ss->mailbox, &o, &job_events, s);
 }
@@ -265,6 +265,7 @@ static void start_push(struct session *s)
         memcpy(o.codecs, s->codecs, sizeof(o.codecs));
         memcpy(s->claim.session, s->id, sizeof(s->claim.session));
         s->claim.epoch_us = s->epoch_us;
+        s->claim.chunk_ms = s->claimed.chunk_ms;
         recent_init(&s->recent, ss->recent_ms * US_PER_MS, RECENT_BYTES);
         s->push = push_new(&o);
         push_leader(s->push, &s->owner, &s->claimed);
@@ -322,8 +323,8 @@ static const struct state *step_queued(struct session *s)
                 refuse(s, encoding_failed(s, err, why), why);
                 return way_out(s);
         }
-        log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " msg=\"%s\"", s->id,
-                 s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
+        log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " chunk_ms=%d msg=\"%s\"", s->id,
+                 s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push), (int)(chunk_us(s->claimed.chunk_ms) / US_PER_MS),
                  s->shadow ? "encoding it too" : s->claimed.track_count ? "session goes on" : "session begins");
         s->active.handle = opens_handle(&s->all->opens);
         broadcaster_heard(&s->active, true);
@@ -557,6 +558,9 @@ static struct claim claim_for(const struct sessions *ss, const struct session *s
         memcpy(c.session, s->id, sizeof(c.session));
         memcpy(c.node, ss->self->id, sizeof(c.node));
         memcpy(c.title, s->title, sizeof(c.title));
+        struct ladder ladder;
+        ladder_for_stream(&ladder, *ss->ladder, s->stream);
+        c.chunk_ms = ladder.chunk_ms ? (uint8_t)ladder.chunk_ms : ss->chunk_ms;
         return c;
 }
 
@@ -583,6 +587,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
                 s->claim.flags = CLAIM_ONLY_LIVE;
         if (beside) { /* the leader's own words */
                 s->claim.flags = CLAIM_JOIN;
+                s->claim.chunk_ms = 0; /* which is the leader's the answer says */
                 memcpy(s->claim.node, m->node, sizeof(s->claim.node));
         }
         s->claiming = claim_start(ss->loop, &ss->origins, (unsigned)ss->replicas, &s->claim, on_claimed, s);

@@ -118,6 +118,7 @@ struct sessions {
         int64_t drain_ms, max_sessions, grace_ms, slate_after_ms, recent_ms, encoder_threads, decoder_threads;
         int64_t shed_after_ms;
         int64_t thumbs_s;
+        uint8_t chunk_ms; /* of sessions that begin here, where the ladder says nothing */
         struct opens opens; /* again and arg are set */
         struct capacity capacity; /* cpus and percent are set */
         struct starts starts;     /* at_once is set */

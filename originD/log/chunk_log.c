@@ -35,15 +35,15 @@ static void take_found(struct chunk_log *log, struct volumes_found *found)
 }
 
 struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *dir, const struct init_info *info, struct buf *init,
-                                uint32_t volume_segments, struct volumes_found *found, bool ended, bool sync_segments)
+                                uint32_t volume_segments, unsigned chunk_ms, struct volumes_found *found, bool ended, bool sync_segments)
 {
         struct chunk_log *log = mem_alloc(sizeof(*log));
         *log = (struct chunk_log){.loop = loop, .sync_segments = sync_segments, .ended = ended, .init = *info,
                                   .init_bytes = init, .files = KEPT_FILES_NONE, .bring_below = UINT64_MAX};
         log->dir = mem_strdup(dir);
-        log->volume_track = (struct volume_track){log->dir, &log->init, init, volume_segments};
+        log->volume_track = (struct volume_track){log->dir, &log->init, init, volume_segments, chunk_ms};
         log->last = &log->first;
-        index_init(&log->index, info->timescale, init->len);
+        index_init(&log->index, info->timescale, chunk_ms, init->len);
         if (found)
                 take_found(log, found);
         return log;
@@ -178,7 +178,7 @@ static int judge(struct chunk_log *log, struct chunk_append *a)
         if (box_chunk_parse(a->bytes->data, a->bytes->len, &log->init, c))
                 return ERR_PROTO;
         int64_t off = box_ticks_to_us(c->start_ticks, timescale) - a->start_us, tick_us = 1000000 / timescale + 1;
-        if (off > tick_us || off < -tick_us || !index_on_grid(c->start_ticks, timescale, a->segment, a->chunk))
+        if (off > tick_us || off < -tick_us || !index_on_grid(c->start_ticks, timescale, log->volume_track.chunk_ms, a->segment, a->chunk))
                 return ERR_CONFLICT;
         switch (index_place(&log->index, c, a->segment)) {
         case INDEX_STORED:
@@ -255,7 +255,7 @@ static void take_written(struct chunk_log *log, const struct write *w, const str
                 if (log->open)
                         chunk_log_close_volume(log);
                 index_free(&log->index);
-                index_init(&log->index, log->init.timescale, log->init_bytes->len);
+                index_init(&log->index, log->init.timescale, log->volume_track.chunk_ms, log->init_bytes->len);
                 struct volume_row *lost = volumes_get(&log->closed, w->number); /* of that number one was set aside */
                 log->open_lacking = lost != NULL;
                 if (lost)

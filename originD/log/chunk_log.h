@@ -105,7 +105,7 @@ struct chunk_log {
 /* Takes init's reference and what was found (NULL: nothing, it is new). Where that has no open volume it is ENDED, unless it
  * is new. */
 struct chunk_log *chunk_log_new(uv_loop_t *loop, const char *dir, const struct init_info *info, struct buf *init,
-                                uint32_t volume_segments, struct volumes_found *found, bool ended, bool sync_segments);
+                                uint32_t volume_segments, unsigned chunk_ms, struct volumes_found *found, bool ended, bool sync_segments);
 void chunk_log_free(struct chunk_log **log);
 
 /* done() may come from inside the call. */

@@ -86,7 +86,7 @@ static void take_cut(struct chunk_log *log, struct cut *c)
                 }
         }
         index_free(&log->index);
-        index_init(&log->index, log->init.timescale, log->init_bytes->len);
+        index_init(&log->index, log->init.timescale, log->volume_track.chunk_ms, log->init_bytes->len);
         if (!c->any)
                 return;
         log->index = c->found.index;

@@ -172,7 +172,7 @@ void chunk_log_close_volume(struct chunk_log *log)
         volumes_insert(&log->closed, &row);
         chunk_log_count(&log->closed_sum, &row.sum, true);
         index_cache_ready(row.index, &log->index);
-        index_init(&log->index, log->init.timescale, log->init_bytes->len);
+        index_init(&log->index, log->init.timescale, log->volume_track.chunk_ms, log->init_bytes->len);
         log->open = false;
         log->behind++;
         disk_run(log->loop, DISK_WRITE, close_work, close_done, c);

@@ -7,9 +7,9 @@
 #include "common/mem.h"
 #include "proto/store.h"
 
-void index_init(struct index *ix, uint32_t timescale, uint64_t init_bytes)
+void index_init(struct index *ix, uint32_t timescale, unsigned chunk_ms, uint64_t init_bytes)
 {
-        *ix = (struct index){.timescale = timescale, .init_bytes = init_bytes, .file_bytes = init_bytes};
+        *ix = (struct index){.timescale = timescale, .chunk_ms = chunk_ms, .init_bytes = init_bytes, .file_bytes = init_bytes};
 }
 
 void index_free(struct index *ix)
@@ -18,28 +18,30 @@ void index_free(struct index *ix)
         *ix = (struct index){0};
 }
 
-static uint64_t grid_position(uint64_t ticks, uint32_t timescale)
+static uint64_t grid_position(uint64_t ticks, uint32_t timescale, unsigned chunk_ms)
 {
-        return ticks * CHUNKS_PER_SEGMENT / timescale;
+        return ticks * chunks_of_segment(chunk_ms) / timescale;
 }
 
-uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale)
+uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale, unsigned chunk_ms)
 {
-        return grid_position(start_ticks + 1, timescale);
+        return grid_position(start_ticks + 1, timescale, chunk_ms);
 }
 
-uint8_t index_grid_chunk(uint64_t start_ticks, uint32_t timescale, uint32_t segment)
+uint8_t index_grid_chunk(uint64_t start_ticks, uint32_t timescale, unsigned chunk_ms, uint32_t segment)
 {
-        uint64_t place = index_grid_place(start_ticks, timescale), first = (uint64_t)segment * CHUNKS_PER_SEGMENT;
+        unsigned chunks = chunks_of_segment(chunk_ms);
+        uint64_t place = index_grid_place(start_ticks, timescale, chunk_ms), first = (uint64_t)segment * chunks;
         uint64_t k = place > first ? place - first : 0;
-        return (uint8_t)(k < CHUNKS_PER_SEGMENT ? k : CHUNKS_PER_SEGMENT - 1);
+        return (uint8_t)(k < chunks ? k : chunks - 1);
 }
 
-int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t chunk)
+int index_on_grid(uint64_t ticks, uint32_t timescale, unsigned chunk_ms, uint32_t segment, uint8_t chunk)
 {
-        uint64_t at = (uint64_t)segment * CHUNKS_PER_SEGMENT + chunk;
-        return chunk < CHUNKS_PER_SEGMENT && index_grid_place(ticks, timescale) >= at &&
-               grid_position(ticks ? ticks - 1 : 0, timescale) <= at;
+        unsigned chunks = chunks_of_segment(chunk_ms);
+        uint64_t at = (uint64_t)segment * chunks + chunk;
+        return chunk < chunks && index_grid_place(ticks, timescale, chunk_ms) >= at &&
+               grid_position(ticks ? ticks - 1 : 0, timescale, chunk_ms) <= at;
 }
 
 enum index_place index_place(const struct index *ix, const struct chunk_info *c, uint32_t segment)
@@ -145,13 +147,14 @@ bool index_lacks_rest(const struct index *ix, const struct index_row *row)
 
 void index_next(const struct index *ix, uint32_t *segment, uint8_t *chunk, int64_t *end_us)
 {
-        uint64_t at = grid_position(ix->end_ticks, ix->timescale);
+        unsigned chunks = chunks_of_segment(ix->chunk_ms);
+        uint64_t at = grid_position(ix->end_ticks, ix->timescale, ix->chunk_ms);
         uint64_t end = ix->end_ticks > ix->slack_ticks ? ix->end_ticks - ix->slack_ticks : 0;
         if (ix->count && ix->last_complete) {
-                uint64_t next = ((uint64_t)ix->rows[ix->count - 1].segment + 1) * CHUNKS_PER_SEGMENT;
+                uint64_t next = ((uint64_t)ix->rows[ix->count - 1].segment + 1) * chunks;
                 at = at > next ? at : next;
         }
-        *segment = (uint32_t)(at / CHUNKS_PER_SEGMENT);
-        *chunk = (uint8_t)(at % CHUNKS_PER_SEGMENT);
+        *segment = (uint32_t)(at / chunks);
+        *chunk = (uint8_t)(at % chunks);
         *end_us = box_ticks_to_us(end, ix->timescale);
 }

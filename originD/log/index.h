@@ -26,6 +26,7 @@ struct index {
         struct index_row *rows; /* rising segments; there may be holes */
         size_t count, cap;
         uint32_t timescale;
+        unsigned chunk_ms; /* the session's grid */
         uint64_t init_bytes, file_bytes; /* file_bytes: where the last whole chunk ends */
         uint64_t start_ticks, end_ticks; /* of all that is stored; 0 without chunks */
         uint64_t slack_ticks;            /* so much sooner than the end the next sample may be: index_add(); at least a tick */
@@ -35,7 +36,7 @@ struct index {
         bool last_complete;              /* nothing more comes in the last row's segment */
 };
 
-void index_init(struct index *ix, uint32_t timescale, uint64_t init_bytes);
+void index_init(struct index *ix, uint32_t timescale, unsigned chunk_ms, uint64_t init_bytes);
 void index_free(struct index *ix);
 
 /* What a chunk is to a track. It may begin slack_ticks before the other's end, but never in a segment that is complete: of
@@ -43,14 +44,14 @@ void index_free(struct index *ix);
 enum index_place { INDEX_NEXT, INDEX_STORED, INDEX_OUT_OF_ORDER };
 enum index_place index_place(const struct index *ix, const struct chunk_info *c, uint32_t segment);
 
-/* Which chunk of the grid begins at these ticks, or a tick later: segment * CHUNKS_PER_SEGMENT + chunk. */
-uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale);
+/* Which chunk of the grid begins at these ticks, or a tick later: a place of eras.h. */
+uint64_t index_grid_place(uint64_t start_ticks, uint32_t timescale, unsigned chunk_ms);
 
 /* The same as a chunk of that segment, in which they lie, give or take a tick. */
-uint8_t index_grid_chunk(uint64_t start_ticks, uint32_t timescale, uint32_t segment);
+uint8_t index_grid_chunk(uint64_t start_ticks, uint32_t timescale, unsigned chunk_ms, uint32_t segment);
 
 /* 1: ticks lie in that chunk of that segment, give or take a tick. */
-int index_on_grid(uint64_t ticks, uint32_t timescale, uint32_t segment, uint8_t chunk);
+int index_on_grid(uint64_t ticks, uint32_t timescale, unsigned chunk_ms, uint32_t segment, uint8_t chunk);
 
 /* The chunk is in the file behind all others. ERR_LIMIT: its segment would be over SEGMENT_MAX_BYTES; nothing changes. */
 int index_room(const struct index *ix, uint32_t segment, uint64_t chunk_bytes);

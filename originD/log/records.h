@@ -27,6 +27,7 @@ struct volume_track {
         const struct init_info *info;
         const struct buf *init;
         uint32_t segments; /* of a volume */
+        unsigned chunk_ms; /* the session's grid */
 };
 
 struct volume_header {

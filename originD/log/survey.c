@@ -132,11 +132,12 @@ static int chunk_at(struct survey *s, uint64_t offset, uint64_t to, struct volum
                 return rc;
         if (box_chunk_parse_head(s->head, head_bytes, chunk_bytes, s->t->info, &c))
                 return ERR_PROTO;
-        uint64_t place = index_grid_place(c.start_ticks, s->t->info->timescale), segment = place / CHUNKS_PER_SEGMENT;
+        unsigned chunks = chunks_of_segment(s->t->chunk_ms);
+        uint64_t place = index_grid_place(c.start_ticks, s->t->info->timescale, s->t->chunk_ms), segment = place / chunks;
         if (segment > UINT32_MAX || volume_of(s->t, (uint32_t)segment) != s->number)
                 return ERR_PROTO;
         *out = (struct volume_record){.offset = offset, .len_bytes = (uint32_t)chunk_bytes, .segment = (uint32_t)segment,
-                                      .chunk = (uint8_t)(place % CHUNKS_PER_SEGMENT), .samples = (uint16_t)c.samples,
+                                      .chunk = (uint8_t)(place % chunks), .samples = (uint16_t)c.samples,
                                       .flags = RECORD_GUESS, .start_ticks = c.start_ticks,
                                       .duration_ticks = (uint32_t)c.duration_ticks};
         return crc_of_chunk(s, offset, chunk_bytes, &out->crc, NULL);
@@ -536,7 +537,7 @@ int survey_mend(struct survey *s, const char *path, struct volume_found *out)
 
 void survey_index(const struct survey *s, struct volume_found *out)
 {
-        index_init(&out->index, s->t->info->timescale, s->t->init->len);
+        index_init(&out->index, s->t->info->timescale, s->t->chunk_ms, s->t->init->len);
         for (size_t i = 0; i < s->count; i++) {
                 const struct volume_record *r = &s->chunks[i];
                 struct chunk_info c = {.start_ticks = r->start_ticks, .duration_ticks = r->duration_ticks, .samples = r->samples};

@@ -14,12 +14,13 @@
 static json_t *track_json(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
-        uint64_t next = f.any ? track_end_place(s, t) : eras_place(t->first_segment, 0);
+        uint64_t next = f.any ? track_end_place(s, t) : eras_place(s->chunk_ms, t->first_segment, 0);
+        unsigned chunks = chunks_of_segment(s->chunk_ms);
         return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us",
                          (json_int_t)t->start_us, "end_us", (json_int_t)(f.any ? f.end_us : t->start_us),
                          "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth, "fps_milli",
-                         (json_int_t)t->fps_milli, "next_segment", (json_int_t)(next / CHUNKS_PER_SEGMENT), "next_chunk",
-                         (json_int_t)(next % CHUNKS_PER_SEGMENT), "bytes", (json_int_t)f.file_bytes, "first_here",
+                         (json_int_t)t->fps_milli, "next_segment", (json_int_t)(next / chunks), "next_chunk",
+                         (json_int_t)(next % chunks), "bytes", (json_int_t)f.file_bytes, "first_here",
                          (json_int_t)track_first_segment(s, t), "history",
                          eras_to_json(&t->eras));
 }
@@ -61,6 +62,7 @@ static json_t *session_json(const struct session *s, bool whole)
                               s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
                               "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us,
                               "volume_segments", (json_int_t)s->volume_segments);
+        session_grid_to_json(j, s->chunk_ms);
         if (s->captions)
                 json_object_set_new(j, "captions", json_true());
         if (!whole) {
@@ -165,7 +167,7 @@ static void read_volumes(struct volumes *out, const json_t *list, int *bad)
         }
 }
 
-static void read_track(struct peer_track *t, const json_t *j, int *bad)
+static void read_track(struct peer_track *t, const json_t *j, unsigned chunk_ms, int *bad)
 {
         json_text(j, "name", t->name, sizeof(t->name), bad);
         t->start_us = (int64_t)json_number(j, "start_us", TIME_MAX_US, bad);
@@ -175,7 +177,7 @@ static void read_track(struct peer_track *t, const json_t *j, int *bad)
         t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
         t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
         t->next_segment = (uint32_t)json_number(j, "next_segment", UINT32_MAX, bad);
-        t->next_chunk = (uint8_t)json_number(j, "next_chunk", CHUNKS_PER_SEGMENT - 1, bad);
+        t->next_chunk = (uint8_t)json_number(j, "next_chunk", chunks_of_segment(chunk_ms) - 1, bad);
         t->bytes = json_number(j, "bytes", INT64_MAX, bad);
         if (!track_name_valid(t->name) || eras_from_json(&t->eras, json_object_get(j, "history")))
                 *bad = 1;
@@ -205,6 +207,7 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         s->grace_ms = (uint32_t)json_number(j, "grace_ms", UINT32_MAX, bad);
         s->grace_ms = s->grace_ms < GRACE_MAX_MS ? s->grace_ms : GRACE_MAX_MS; /* no session stays alive for weeks without a writer */
         s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, bad);
+        s->chunk_ms = session_grid_from_json(j, bad);
         if (!s->volume_segments)
                 *bad = 1;
         s->ended = strcmp(state, "ended") == 0;
@@ -227,7 +230,7 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         s->track_count = json_array_size(tracks);
         s->tracks = mem_alloc(s->track_count * sizeof(*s->tracks));
         for (size_t i = 0; i < s->track_count; i++) {
-                read_track(&s->tracks[i], json_array_get(tracks, i), bad);
+                read_track(&s->tracks[i], json_array_get(tracks, i), s->chunk_ms, bad);
                 s->tracks[i].older_volumes = s->volumes_from > 0;
                 const struct volumes *v = &s->tracks[i].volumes; /* a page before this one ends there: their rows have to rise together */
                 *bad |= told_twice(s, i) || (v->count && v->rows[0].number < s->volumes_from);

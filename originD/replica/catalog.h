@@ -45,6 +45,7 @@ struct peer_session {
         char id[SESSION_ID_MAX + 1], stream[STREAM_ID_MAX + 1], node[NODE_ID_MAX + 1], title[128];
         int64_t epoch_us, end_us, ended_wall_us;
         uint32_t generation, grace_ms, volume_segments;
+        uint8_t chunk_ms;
         bool ended, ended_by_writer, captions;
         bool whole;             /* its tracks are told; otherwise the sum */
         uint32_t volumes_from;  /* of all its tracks, volumes from this number on are told; 0: all of them */

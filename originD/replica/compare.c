@@ -8,7 +8,7 @@
 
 static bool is_here(const struct session *s, const struct track *t, uint64_t place)
 {
-        uint32_t number = (uint32_t)(place / CHUNKS_PER_SEGMENT / s->volume_segments);
+        uint32_t number = eras_segment(s->chunk_ms, place) / s->volume_segments;
         if (!t->log)
                 return true;
         const struct volume_row *row = volumes_get(&t->log->closed, number);
@@ -17,10 +17,9 @@ static bool is_here(const struct session *s, const struct track *t, uint64_t pla
 
 /* Told are the closed volumes, and behind them is the open one; in a list of sessions none at all. Nobody can say which segments of
  * a damaged one are there. */
-static bool is_there(const struct peer_track *t, uint64_t place)
+static bool is_there(const struct peer_track *t, uint32_t segment)
 {
         const struct volumes *v = &t->volumes;
-        uint32_t segment = (uint32_t)(place / CHUNKS_PER_SEGMENT);
         if (segment < t->first_here)
                 return false;
         for (size_t i = v->count; i--;) {
@@ -36,8 +35,8 @@ static bool is_there(const struct peer_track *t, uint64_t place)
 /* The next place behind it at which another volume begins, here or there. */
 static uint64_t next_volume(const struct session *s, const struct peer_track *theirs, uint64_t place)
 {
-        uint64_t per = (uint64_t)s->volume_segments * CHUNKS_PER_SEGMENT, next = (place / per + 1) * per;
-        uint64_t first = eras_place(theirs->first_here, 0);
+        uint64_t per = eras_place(s->chunk_ms, s->volume_segments, 0), next = (place / per + 1) * per;
+        uint64_t first = eras_place(s->chunk_ms, theirs->first_here, 0);
         return first > place && first < next ? first : next;
 }
 
@@ -47,7 +46,7 @@ static bool find_cut(const struct session *s, const struct track *mine, const st
 {
         for (uint64_t at = 0; at < until && eras_part_within(&mine->eras, &theirs->eras, at, until, place);
              at = next_volume(s, theirs, *place))
-                if (is_here(s, mine, *place) && is_there(theirs, *place))
+                if (is_here(s, mine, *place) && is_there(theirs, eras_segment(s->chunk_ms, *place)))
                         return true;
         return false;
 }
@@ -83,7 +82,7 @@ bool compare_take_eras(const struct session *s, struct track *mine, const struct
 
 struct track_lack compare_track(const struct session *s, const struct track *mine, const struct peer_track *theirs)
 {
-        uint64_t theirs_end = eras_place(theirs->next_segment, theirs->next_chunk), place;
+        uint64_t theirs_end = eras_place(s->chunk_ms, theirs->next_segment, theirs->next_chunk), place;
         if (!mine)
                 return (struct track_lack){.lacks = true};
         uint64_t mine_end = track_end_place(s, mine), until = mine_end < theirs_end ? mine_end : theirs_end;
@@ -105,7 +104,7 @@ struct track_lack compare_track(const struct session *s, const struct track *min
                 older = mine_bytes != theirs->bytes ? (mine_bytes < theirs->bytes ? -1 : 1) : strcmp(a->node, b->node);
         if (older > 0)
                 return (struct track_lack){0};
-        return (struct track_lack){.lacks = true, .cut = true, .cut_segment = (uint32_t)(place / CHUNKS_PER_SEGMENT)};
+        return (struct track_lack){.lacks = true, .cut = true, .cut_segment = eras_segment(s->chunk_ms, place)};
 }
 
 static bool any_lacks(struct session *s, const struct peer_session *theirs, int64_t lag_us)
@@ -147,6 +146,8 @@ static bool heads_differ(const struct session *s, const struct peer_session *the
 
 bool compare_lacks(struct session *s, const struct peer_session *theirs, bool exact)
 {
+        if (theirs->chunk_ms != s->chunk_ms && session_tracks(s)) /* by a mistake of somebody's: their places mean other things */
+                return false;
         if (theirs->captions && !s->captions)
                 return true;
         if (!theirs->whole)

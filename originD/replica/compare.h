@@ -24,7 +24,7 @@ struct track_lack {
         bool eras; /* newer ones of what is not here are to be taken over */
 };
 
-/* mine NULL: there is no such track here. */
+/* mine NULL: there is no such track here. s and theirs have one grid, as all copies of a session have. */
 struct track_lack compare_track(const struct session *s, const struct track *mine, const struct peer_track *theirs);
 
 /* Takes them over, as far as the place `until`: of volumes that are not here, and of what is behind the end of mine. false: there

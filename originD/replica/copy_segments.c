@@ -39,7 +39,7 @@ static bool differs(const struct copy_track *c, const struct track *t)
                 return false;
         if (c->piece)
                 return c->at == 0 && !chunk_begins(c);
-        uint64_t next = eras_place(c->segment + 1, 0);
+        uint64_t next = eras_place(c->s->chunk_ms, c->segment + 1, 0);
         return track_end_place(c->s, t) < (next < c->end_place ? next : c->end_place);
 }
 
@@ -79,9 +79,10 @@ static bool append_chunk(struct copy_track *c, struct track *t, size_t len)
                 copy_track_failed(c, ERR_PROTO);
                 return true;
         }
-        uint8_t chunk = index_grid_chunk(info.start_ticks, t->init.timescale, c->segment);
-        const struct era *era = eras_at(&c->theirs->eras, eras_place(c->segment, chunk));
-        if (!era || eras_place(c->segment, chunk) >= c->end_place)
+        uint8_t chunk = index_grid_chunk(info.start_ticks, t->init.timescale, c->s->chunk_ms, c->segment);
+        uint64_t place = eras_place(c->s->chunk_ms, c->segment, chunk);
+        const struct era *era = eras_at(&c->theirs->eras, place);
+        if (!era || place >= c->end_place)
                 return false;
         bool last = c->piece_last && c->at + len == c->piece->len;
         c->append = (struct chunk_append){.segment = c->segment, .chunk = chunk, .copied = true, .done = appended,
@@ -144,7 +145,7 @@ static void nothing_more(struct copy_track *c, bool complete)
 static void pass_hole(struct copy_track *c)
 {
         const struct volumes *v = &c->theirs->volumes;
-        uint32_t per = c->s->volume_segments, open = c->end_place ? (uint32_t)((c->end_place - 1) / CHUNKS_PER_SEGMENT) / per * per : 0;
+        uint32_t per = c->s->volume_segments, open = c->end_place ? eras_segment(c->s->chunk_ms, c->end_place - 1) / per * per : 0;
         uint32_t next = ++c->segment;
         for (size_t i = 0; i < v->count; i++)
                 if (v->rows[i].sum.last_segment >= next) {

@@ -220,7 +220,7 @@ static uint32_t first_volume_wanted(const struct copy_session *c)
         for (size_t i = 0; i < facts(c)->track_count; i++) {
                 const struct track *t = session_track(c->s, facts(c)->tracks[i].name);
                 struct track_lack lack = compare_track(c->s, t, &facts(c)->tracks[i]);
-                uint32_t own = t ? (uint32_t)(track_end_place(c->s, t) / CHUNKS_PER_SEGMENT) : 0;
+                uint32_t own = t ? eras_segment(c->s->chunk_ms, track_end_place(c->s, t)) : 0;
                 uint32_t from = (lack.cut ? lack.cut_segment : own) / c->s->volume_segments;
                 if (lack.lacks && from < first)
                         first = from;
@@ -267,16 +267,27 @@ static void take_words(struct session *s, const struct peer_session *theirs)
                 session_save(s, NULL, false, NULL);
 }
 
+/* Of a session without a track nobody knew it for certain (CLAIM_JOIN). */
+static void take_grid(struct session *s, const struct peer_session *theirs)
+{
+        if (s->chunk_ms == theirs->chunk_ms || s->track_count || strcmp(s->stream, theirs->stream) != 0)
+                return;
+        s->chunk_ms = theirs->chunk_ms;
+        session_save(s, NULL, false, NULL);
+}
+
 static void judge_facts(struct copy_session *c)
 {
+        take_grid(c->s, facts(c));
         take_words(c->s, facts(c));
-        if (facts(c)->volumes_from && strcmp(c->s->stream, facts(c)->stream) == 0 && first_volume_wanted(c) < facts(c)->volumes_from) {
+        bool same = strcmp(c->s->stream, facts(c)->stream) == 0 && c->s->chunk_ms == facts(c)->chunk_ms;
+        if (facts(c)->volumes_from && same && first_volume_wanted(c) < facts(c)->volumes_from) {
                 int rc = ask_older(c);
                 if (rc)
                         finish(c, rc);
                 return;
         }
-        if (strcmp(c->s->stream, facts(c)->stream) != 0)
+        if (!same)
                 failed(c, ERR_CONFLICT);
         else if (c->s->ending || !compare_lacks(c->s, facts(c), c->exact || c->told))
                 finish(c, 0);
@@ -338,7 +349,7 @@ static bool make_way(struct store *st, const struct peer_session *theirs)
  * or the stream has a live one that is newer or is being written to). */
 static struct session *begin_session(struct store *st, const struct peer_session *theirs)
 {
-        struct claim who = {.epoch_us = theirs->epoch_us};
+        struct claim who = {.epoch_us = theirs->epoch_us, .chunk_ms = theirs->chunk_ms};
         if (!wanted(st, theirs) || !make_way(st, theirs))
                 return NULL;
         strcpy(who.session, theirs->id);
@@ -407,7 +418,7 @@ static void on_facts(void *arg, int err, const struct fetch_reply *m, struct buf
         }
         for (size_t i = 0; i < facts(c)->track_count; i++) { /* of what is not written yet nothing is taken over */
                 struct peer_track *t = &c->facts.sessions[0].tracks[i];
-                eras_cut(&t->eras, eras_place(t->next_segment, t->next_chunk));
+                eras_cut(&t->eras, eras_place(facts(c)->chunk_ms, t->next_segment, t->next_chunk));
         }
         if (c->s)
                 load_then_judge(c);

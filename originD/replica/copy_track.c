@@ -19,8 +19,8 @@ struct track *copy_track_mine(const struct copy_track *c)
 
 uint32_t copy_track_their_end(const struct copy_track *c, uint32_t *whole)
 {
-        *whole = (uint32_t)(c->end_place / CHUNKS_PER_SEGMENT);
-        return *whole + (c->end_place % CHUNKS_PER_SEGMENT != 0);
+        *whole = eras_segment(c->s->chunk_ms, c->end_place);
+        return *whole + (c->end_place > eras_place(c->s->chunk_ms, *whole, 0));
 }
 
 void copy_track_over(struct copy_track *c, int status)
@@ -50,7 +50,7 @@ static uint32_t skip_volumes(const struct copy_track *c, struct track *t)
         const struct volumes *v = &c->theirs->volumes;
         const struct index *ix = &t->log->index;
         uint32_t per = t->log->volume_track.segments, own = ix->count ? ix->rows[ix->count - 1].segment : 0;
-        uint32_t end = c->end_place ? (uint32_t)((c->end_place - 1) / CHUNKS_PER_SEGMENT) : 0, last = end / per, from = ix->count ? own / per + 1 : 0;
+        uint32_t end = c->end_place ? eras_segment(c->s->chunk_ms, c->end_place - 1) : 0, last = end / per, from = ix->count ? own / per + 1 : 0;
         if (end < own || end - own <= (per < SKIP_SEGMENTS ? per : SKIP_SEGMENTS))
                 return 0;
         if (volumes_below(v, last) <= volumes_below(v, from) && (!ix->count || last == own / per))
@@ -86,7 +86,7 @@ static void begin_segments(struct copy_track *c)
         if (last)
                 c->segment = last->segment + index_complete(ix, last);
         else if (c->theirs->eras.count)
-                c->segment = (uint32_t)(c->theirs->eras.list[0].place / CHUNKS_PER_SEGMENT);
+                c->segment = eras_segment(c->s->chunk_ms, c->theirs->eras.list[0].place);
         else
                 c->segment = c->theirs->first_segment;
         if (c->segment < c->theirs->first_here) /* what was removed there is not looked for, segment by segment */
@@ -133,7 +133,7 @@ static void cut_back(void *arg, int status)
                 copy_track_over(c, ERR_FULL);
                 return;
         }
-        eras_adopt(&t->eras, &c->theirs->eras, eras_place(c->lack.cut_segment, 0)); /* what is left of the segment is theirs too */
+        eras_adopt(&t->eras, &c->theirs->eras, eras_place(c->s->chunk_ms, c->lack.cut_segment, 0)); /* what is left of the segment is theirs too */
         compare_take_eras(c->s, t, c->theirs, c->end_place);
         session_save(c->s, &c->wait, false, adopted);
 }
@@ -236,7 +236,7 @@ void copy_track_cut(struct copy_track *c, const struct ahead_segment *there)
         c->behind_cut = true;
         c->uncut_bytes = track_facts(c->s, t).file_bytes;
         c->brought = true;
-        if (!t->eras.count || eras_place(c->lack.cut_segment, 0) <= t->eras.list[0].place) {
+        if (!t->eras.count || eras_place(c->s->chunk_ms, c->lack.cut_segment, 0) <= t->eras.list[0].place) {
                 chunk_log_fence(t->log);
                 session_save(c->s, &c->wait, true, drop);
         } else {
@@ -258,7 +258,7 @@ void copy_track_start(struct copy_track *c)
 {
         struct track *t = copy_track_mine(c);
         buf_unref(&c->piece);
-        c->end_place = eras_place(c->theirs->next_segment, c->theirs->next_chunk);
+        c->end_place = eras_place(c->s->chunk_ms, c->theirs->next_segment, c->theirs->next_chunk);
         c->holes = 0;
         c->missed = false;
         c->missed_until = 0;

@@ -116,8 +116,8 @@ static bool same_writers(const struct fill *n, const struct eras *theirs, const 
 {
         const struct track *mine = session_track(n->s, n->track);
         uint64_t place;
-        return mine && !eras_part_within(&mine->eras, theirs, eras_place(v->first_segment, 0), eras_place(v->last_segment + 1, 0),
-                                         &place);
+        return mine && !eras_part_within(&mine->eras, theirs, eras_place(n->s->chunk_ms, v->first_segment, 0),
+                                         eras_place(n->s->chunk_ms, v->last_segment + 1, 0), &place);
 }
 
 static void install_work(void *arg)
@@ -304,7 +304,7 @@ static const struct volume_row *peers_volume(struct fill *n, const struct catalo
 {
         const struct peer_session *p = c->count == 1 ? &c->sessions[0] : NULL;
         if (!p || strcmp(p->id, n->s->id) != 0 || strcmp(p->stream, n->s->stream) != 0 ||
-            p->volume_segments != n->s->volume_segments)
+            p->volume_segments != n->s->volume_segments || p->chunk_ms != n->s->chunk_ms)
                 return NULL;
         for (size_t i = 0; i < p->track_count; i++) {
                 const struct peer_track *t = &p->tracks[i];

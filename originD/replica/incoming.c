@@ -17,7 +17,7 @@ void incoming_init(struct incoming *in, const struct volume_track *of, uint32_t 
                                 .files = {-1, -1}};
         in->dir = mem_strdup(of->dir);
         in->folder = mem_printf("%s.incoming", of->dir);
-        in->track = (struct volume_track){in->folder, &in->info, in->init, of->segments};
+        in->track = (struct volume_track){in->folder, &in->info, in->init, of->segments, of->chunk_ms};
 }
 
 void incoming_free(struct incoming *in)
@@ -50,7 +50,7 @@ static int add_chunk(struct incoming *in, uint32_t segment, struct buf *chunk, b
         if (box_chunk_parse(chunk->data, chunk->len, &in->info, &info))
                 return ERR_PROTO;
         struct volume_record r = {.offset = sum->bytes, .len_bytes = (uint32_t)chunk->len, .segment = segment,
-                                  .chunk = index_grid_chunk(info.start_ticks, in->info.timescale, segment),
+                                  .chunk = index_grid_chunk(info.start_ticks, in->info.timescale, in->track.chunk_ms, segment),
                                   .flags = last ? RECORD_LAST : 0, .samples = (uint16_t)info.samples,
                                   .start_ticks = info.start_ticks, .duration_ticks = (uint32_t)info.duration_ticks,
                                   .crc = crc32c(0, chunk->data, chunk->len)};

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 for (size_t t = 0; t < l.sessions[i].track_count; t++) {
                         const struct peer_track *a = &l.sessions[i].tracks[t], *b = &l.sessions[0].tracks[0];
                         struct eras copy = {0};
-                        uint64_t place, end = eras_place(a->next_segment, a->next_chunk);
+                        uint64_t place, end = eras_place(l.sessions[i].chunk_ms, a->next_segment, a->next_chunk);
                         if (l.sessions[0].track_count)
                                 eras_part(&a->eras, &b->eras, end, &place);
                         eras_adopt(&copy, &a->eras, end / 2);

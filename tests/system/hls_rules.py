@@ -75,7 +75,7 @@ class Playlist:
         return any(s.n > n or (s.n == n and (s.uri or len(s.parts) > part)) for s in self.segments)
 
 
-def judge(p, picture=True, longest_frame_s=0.1):
+def judge(p, picture=True, longest_frame_s=0.1, chunks=5):
     """What is wrong with it as it stands."""
     found, target = [], int(p.tags.get("#EXT-X-TARGETDURATION", 0))
     say = found.append
@@ -117,7 +117,7 @@ def judge(p, picture=True, longest_frame_s=0.1):
         if any(s.parts for s in whole[:-2]):
             say("parts further than three target durations from the end are still told")
         last = p.segments[-1]
-        all_chunks = bool(last.parts) and len(last.parts) * part_place(last.parts[0]["URI"])[2] >= 5
+        all_chunks = bool(last.parts) and len(last.parts) * part_place(last.parts[0]["URI"])[2] >= chunks
         due = (last.n + 1, 0) if last.uri or all_chunks else (last.n, len(last.parts))
         if not p.hint or p.hint["TYPE"] != "PART" or part_place(p.hint["URI"])[:2] != due:
             say(f"hint {p.hint}, and {due} is due")

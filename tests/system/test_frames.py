@@ -8,7 +8,9 @@ import media
 import mp4
 from harness import LATE_IS_FINE, LONG, Cluster
 
-LADDER = [{"video": [{"height": 270, "kbps": 500}, {"height": 180, "kbps": 300}], "audio": [{"kbps": 96}]}]
+RUNGS = {"video": [{"height": 270, "kbps": 500}, {"height": 180, "kbps": 300}], "audio": [{"kbps": 96}]}
+SHORT = "short-"  # a stream whose chunks are half as long
+LADDER = [{"match": SHORT + "*", "chunk_ms": 100, **RUNGS}, RUNGS]
 SECONDS = 60 if LONG else 9
 SKEW_S = 0.020       # audio against video, what the pipeline may add
 CLOCK_S = 0.060      # media time against the source's own time: RTMP's milliseconds, and the slewing of ingestd/timeline.c
@@ -24,10 +26,14 @@ CASES = {  # name: (frames per second, how it is encoded)
     "fps60": ("60", []),
     "b24-long-gop": ("24", B_FRAMES + ["-g", "120"]),
     "b30": ("30", B_FRAMES),
+    SHORT + "fps8": ("8", []),  # there are places on the grid without a picture
+    SHORT + "fps12-5": ("25/2", []),
+    SHORT + "fps29-97": ("30000/1001", []),
+    SHORT + "b25": ("25", B_FRAMES),
 }
 
 
-GROUPS = [["fps24", "interlaced25", "fps29-97", "fps30"], ["fps50"], ["fps60"], ["b24-long-gop", "b30"]]
+GROUPS = [["fps24", "interlaced25", "fps29-97", "fps30"], ["fps50"], ["fps60"], ["b24-long-gop", "b30"], [c for c in CASES if c.startswith(SHORT)]]
 
 
 class Broadcast:
@@ -118,6 +124,7 @@ def test_pictures_of_two_fields_come_out_whole(broadcasts):
 
 def test_segments_and_chunks_begin_exactly_on_the_grid(broadcast):
     frame_s = 1 / float(Fraction(broadcast.fps))
+    chunks = 10 if broadcast.name.startswith(SHORT) else 5  # a second
     for track in broadcast.video_rungs():
         samples, scale = broadcast.samples(track)
         assert scale == 90000 and not mp4.has_edit_list(broadcast.tracks[track][0])
@@ -126,8 +133,9 @@ def test_segments_and_chunks_begin_exactly_on_the_grid(broadcast):
             at = Fraction(s.dts + s.cts, scale)
             assert n <= at < n + 1, f"{track}: a frame of {float(at)} s lies in segment {n}"
             if begins:
-                chunk = int(at * 5)
-            assert int(at * 5) == chunk, f"{track}: a frame of {float(at)} s lies in the chunk of {chunk / 5} s"
+                assert int(at * chunks) != chunk, f"{track}: two chunks of {float(at)} s"
+                chunk = int(at * chunks)
+            assert int(at * chunks) == chunk, f"{track}: a frame of {float(at)} s lies in the chunk of {chunk / chunks} s"
             if n != seen:
                 assert n == seen + 1 and s.sync, f"{track}: segment {n} does not begin with a keyframe"
                 assert at - n < frame_s + 0.002, f"{track}: segment {n} begins late, at {float(at)}"

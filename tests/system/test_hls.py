@@ -13,8 +13,9 @@ from hls_rules import Playlist, attributes, judge, judge_change, part_place
 VARIABLE = "variable"  # 30 pictures a second, of which some are left out
 RATES = {"11": "11", "12": "12", "12.5": "25/2", "14.985": "15000/1001", "15": "15", "18": "18", "23.976": "24000/1001", "24": "24", "25": "25",
          "29.97": "30000/1001", "30": "30", "48": "48", "50": "50", "59.94": "60000/1001", "60": "60", VARIABLE: "30"}
-CHUNKS = {"11": 3, "12": 3, "14.985": 3, "12.5": 2, "18": 2, "23.976": 2, "24": 2, "29.97": 2, VARIABLE: 2}  # of a part; one at the others
+CHUNKS = {"11": 3, "12": 3, "14.985": 3, "12.5": 2, "18": 2, "23.976": 2, "24": 2, "29.97": 2, VARIABLE: 2}  # of 200 ms, of a part; one at the others
 LONGEST = {1: 0.25, 2: 0.446, 3: 0.668}  # part, of so many chunks
+SHORT = ["12", "25", "29.97"]  # also in chunks of 100 ms
 VERSIONS = 18
 
 
@@ -28,8 +29,8 @@ def variants(text):
 class Player:
     """Follows one track by blocking reload."""
 
-    def __init__(self, base, track):
-        self.base, self.track, self.found = base, track, []
+    def __init__(self, base, track, chunks=5):
+        self.base, self.track, self.chunks, self.found = base, track, chunks, []
         self.url = f"{base}/{track}/media.m3u8"
         self.now = self.load("")
 
@@ -38,7 +39,7 @@ class Player:
         assert answer.status == 200, (self.url, query, answer.status, answer.text()[:200])
         assert answer.headers["content-type"] == "application/vnd.apple.mpegurl"
         playlist = Playlist(answer.text())
-        self.found += [f"{self.track}{query}: {what}" for what in judge(playlist, self.track.startswith("v"))]
+        self.found += [f"{self.track}{query}: {what}" for what in judge(playlist, self.track.startswith("v"), self.chunks)]
         return playlist
 
     def next(self):
@@ -56,7 +57,7 @@ def part_bytes(base, track, part):
     return answer.body
 
 
-def follow(cluster, rate):
+def follow(cluster, rate, chunks=5):
     """Every version of every track of a stream at that rate, for a while; what is wrong with any."""
     stream = "hls" + rate.replace(".", "-")
     session = cluster.wait_playable(stream, seconds=180)["session"]
@@ -66,7 +67,7 @@ def follow(cluster, rate):
     assert {v[1].split("/")[1] for v in pictures} | {s["URI"].split("/")[1] for s in sounds} == set(tracks)
     assert all(v[0]["CODECS"].count(",") == 1 for v in pictures), pictures
     assert rate == VARIABLE or all(abs(float(v[0]["FRAME-RATE"]) - float(rate)) < 0.01 for v in pictures), pictures
-    players = [Player(base, track) for track in tracks]
+    players = [Player(base, track, chunks) for track in tracks]
 
     def play(player):
         for _ in range(VERSIONS):
@@ -97,6 +98,15 @@ def test_every_version_that_a_player_sees_is_by_the_rules(cluster, rates):
         cluster.publish_test_picture("hls" + rate.replace(".", "-"), size="160x90", fps=RATES[rate], gop=30, more=drops)
     with concurrent.futures.ThreadPoolExecutor(len(rates)) as pool:  # side by side: most of the time is that of the clock
         found = [done.result() for done in [pool.submit(follow, cluster, rate) for rate in rates]]
+    assert not [what for of_one in found for what in of_one]
+
+
+def test_on_the_short_grid_too_every_version_is_by_the_rules(make_cluster):
+    cluster = make_cluster(ladder=TINY_LADDER, sets=["transcoderd.chunk_ms=100"])
+    for rate in SHORT:
+        cluster.publish_test_picture("hls" + rate.replace(".", "-"), size="160x90", fps=RATES[rate], gop=30)
+    with concurrent.futures.ThreadPoolExecutor(len(SHORT)) as pool:
+        found = [done.result() for done in [pool.submit(follow, cluster, rate, 10) for rate in SHORT]]
     assert not [what for of_one in found for what in of_one]
 
 

@@ -23,6 +23,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "proto/store.h"
+#include "tests/unit/usual_grid.h"
 
 struct track {
         char name[TRACK_NAME_MAX + 1];

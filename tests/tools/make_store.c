@@ -29,6 +29,7 @@
 #include "originD/session.h"
 #include "originD/store.h"
 #include "tests/unit/origin_fmp4.h"
+#include "tests/unit/usual_grid.h"
 
 #define TRACKS 7
 #define SEGMENTS VOLUME_SEGMENTS /* of a volume */
@@ -291,7 +292,7 @@ static void make_live(const char *dir, uint32_t streams, uint32_t hours, uint32_
                         struct init_info info;
                         char *track = make_track_folder(s, i, init);
                         box_init_parse(init->data, init->len, &info);
-                        struct volume_track t = {track, &info, init, SEGMENTS};
+                        struct volume_track t = {track, &info, init, SEGMENTS, CHUNK_MS};
                         struct volumes rows = {0};
                         for (uint32_t v = 0; v < closed; v++) {
                                 struct volume_row row = {.number = v, .sum = sparse_sum(s->tracks[i], v)};
@@ -323,7 +324,7 @@ static void make_recording(const char *dir, uint32_t seconds, uint32_t bytes)
                 struct init_info info;
                 char *track = make_track_folder(s, i, init);
                 box_init_parse(init->data, init->len, &info);
-                struct volume_track t = {track, &info, init, SEGMENTS};
+                struct volume_track t = {track, &info, init, SEGMENTS, CHUNK_MS};
                 struct volumes rows = {0};
                 for (uint32_t v = 0; v * SEGMENTS < seconds; v++) {
                         uint32_t left = seconds - v * SEGMENTS;
@@ -395,7 +396,7 @@ static double through_logs(const char *dir, unsigned tracks, const struct init_i
                 char *track = mem_printf("%s/log-%u-%u", dir, tracks, i);
                 make_folder(track);
                 feedings[i] = (struct feeding){.count = chunk_count / tracks};
-                feedings[i].log = chunk_log_new(&loop, track, info, buf_ref(init), SEGMENTS, NULL, false, false);
+                feedings[i].log = chunk_log_new(&loop, track, info, buf_ref(init), SEGMENTS, CHUNK_MS, NULL, false, false);
                 for (unsigned k = 0; k < AHEAD; k++) {
                         feedings[i].a[k].done = fed;
                         feed(&feedings[i], &feedings[i].a[k]);
@@ -434,7 +435,7 @@ static double by_write(const char *dir)
 
 static double by_volume(const char *dir, const struct init_info *info, struct buf *init)
 {
-        struct volume_track t = {dir, info, init, VOLUME_SEGMENTS_MAX};
+        struct volume_track t = {dir, info, init, VOLUME_SEGMENTS_MAX, CHUNK_MS};
         struct volume_files files;
         bool unsure;
         uint64_t at = init->len;

@@ -23,6 +23,7 @@
 #include "proto/fetch.h"
 #include "proto/store.h"
 #include "tests/unit/origin_fmp4.h"
+#include "tests/unit/usual_grid.h"
 
 #define TRIES 50
 #define AGAIN_US 20000

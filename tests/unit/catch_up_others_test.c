@@ -227,7 +227,7 @@ static void test_a_peer_that_answers_nothing_is_not_waited_for(void **state)
 
 #define TRACKS 7
 #define FAR_MS 60         /* 300 ms, five times as fast, */
-#define CHUNK_MS 40       /* as the broadcast is */
+#define CHUNK_EVERY_MS 40       /* as the broadcast is */
 #define GAINED_CHUNKS 125 /* that the broadcast may make meanwhile: the copy needs twelve */
 
 static const char *track_name(unsigned i)
@@ -285,7 +285,7 @@ static void test_over_a_long_way_a_copy_gains_on_a_live_broadcast_of_seven_track
                 assert_true(nth - before < GAINED_CHUNKS);
                 if (clock_mono_us() >= due_us) {
                         write_all(s, nth++);
-                        due_us = clock_mono_us() + CHUNK_MS * US_PER_MS; /* a slow machine has a slow broadcast */
+                        due_us = clock_mono_us() + CHUNK_EVERY_MS * US_PER_MS; /* a slow machine has a slow broadcast */
                 }
                 uv_run(&loop, UV_RUN_ONCE);
         }

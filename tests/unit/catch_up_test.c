@@ -155,9 +155,9 @@ static void test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew(void 
         until_same("S1");
 }
 
-static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment(void **state)
+static void newer_generation_wins_on(uint8_t chunk_ms)
 {
-        (void)state;
+        grid_ms = chunk_ms;
         both(12, 12);
         stop(&a);
         claim_at(&b, "S1", 2, "t2");
@@ -175,8 +175,37 @@ static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_
         assert_int_equal(at(&b, "S1")->generation, 3);
         assert_int_equal(session_written_generation(at(&b, "S1")), 3);
         assert_int_equal(eras_at(&at(&b, "S1")->tracks[0]->eras, 12)->generation, 3);
+        assert_int_equal(eras_at(&at(&b, "S1")->tracks[0]->eras, 11)->generation, 1);
+        assert_int_equal(at(&b, "S1")->chunk_ms, chunk_ms);
         buf_unref(&newest);
         buf_unref(&now);
+}
+
+static void test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment(void **state)
+{
+        (void)state;
+        newer_generation_wins_on(CHUNK_MS);
+}
+
+static void test_the_newer_generation_wins_on_the_short_grid_too(void **state)
+{
+        (void)state;
+        newer_generation_wins_on(CHUNK_MS_SHORT);
+}
+
+static void test_what_an_origin_lacks_of_a_session_on_the_short_grid_it_has_on_that_one(void **state)
+{
+        (void)state;
+        grid_ms = CHUNK_MS_SHORT;
+        stop(&a);
+        struct session *s = claim_at(&b, "S1", 0, "t1");
+        add_track(s, "v720", fmp4_video_init());
+        write_chunks(s, 0, 37, 40);
+        start(&a);
+        until_same("S1");
+        assert_int_equal(at(&a, "S1")->chunk_ms, CHUNK_MS_SHORT);
+        assert_int_equal(chunks_of(at(&a, "S1")), 37);
+        write_chunks(claim_at(&a, "S1", 0, "t1"), 37, 43, 40); /* where it goes on */
 }
 
 static void run_for(int64_t us)
@@ -559,6 +588,8 @@ int main(void)
                 CASE(test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back),
                 CASE(test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew),
                 CASE(test_the_newer_generation_wins_on_both_sides_and_from_the_beginning_of_the_segment),
+                CASE(test_the_newer_generation_wins_on_the_short_grid_too),
+                CASE(test_what_an_origin_lacks_of_a_session_on_the_short_grid_it_has_on_that_one),
                 CASE(test_cues_that_came_while_an_origin_was_away_are_known_there_too),
                 CASE(test_captions_that_were_said_while_an_origin_was_away_are_known_there_too),
                 CASE(test_a_hole_of_more_than_ten_minutes_is_copied_over),

@@ -36,7 +36,7 @@ static inline struct chunk_log *open_log_with(const struct volumes *known)
         struct init_info info;
         struct buf *init = NULL;
         struct volumes_found found = find_volumes(known, &info, &init);
-        return chunk_log_new(&loop, folder, &info, init, volume_segments, &found, false, false);
+        return chunk_log_new(&loop, folder, &info, init, volume_segments, CHUNK_MS, &found, false, false);
 }
 
 static inline struct chunk_log *open_log(void)

@@ -117,6 +117,59 @@ static void test_generation_survives_a_restart(void **state)
         assert_int_equal(s->generation, 3);
 }
 
+static int put_short(struct session *s, unsigned place)
+{
+        return put_bytes(s, "v720", fmp4_chunk(place * UINT64_C(9000), 5, 1800, 40), place / 10, place % 10, place * INT64_C(100000));
+}
+
+static void test_a_session_keeps_the_grid_that_it_began_with(void **state)
+{
+        (void)state;
+        int err;
+        struct claim c = make_claim("cam", "S1", 0);
+        struct claim_track t[SESSION_TRACKS_MAX];
+        c.chunk_ms = CHUNK_MS_SHORT;
+        struct session *s = claim_as(&c, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        for (unsigned place = 0; place < 18; place++)
+                assert_int_equal(put_short(s, place), 0);
+        assert_int_equal(put_bytes(s, "v720", fmp4_chunk(18 * 9000, 10, 1800, 40), 1, 4, 1800000), ERR_CONFLICT); /* on the usual grid */
+        claim("cam", "S2", 0, &err); /* who goes on has it, whatever it would have */
+        stop_store();
+        start_store();
+        s = claim("cam", "S3", 0, &err);
+        assert_string_equal(s->id, "S1");
+        assert_int_equal(s->chunk_ms, CHUNK_MS_SHORT);
+        assert_int_equal(session_claim_tracks(s, t), 1);
+        assert_int_equal(t[0].next_segment, 1);
+        assert_int_equal(t[0].next_chunk, 8);
+        assert_int_equal(put_short(s, 18), 0);
+        assert_int_equal(session_sum(s).written_place, 18);
+        c.flags = CLAIM_JOIN;
+        c.generation = 9;
+        c.chunk_ms = CHUNK_MS;
+        assert_null(claim_as(&c, &err));
+        assert_int_equal(err, ERR_CONFLICT);
+        c.chunk_ms = 0; /* a shadow does not know it yet */
+        assert_ptr_equal(claim_as(&c, &err), s);
+        assert_int_equal(s->chunk_ms, CHUNK_MS_SHORT);
+        assert_int_equal(claim("other", "S4", 0, &err)->chunk_ms, CHUNK_MS);
+}
+
+static void test_a_join_tells_the_grid_of_a_session_without_a_track(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = join("cam", "S1", 0, 3, "t1", &err); /* by a shadow that did not know it */
+        assert_int_equal(s->chunk_ms, CHUNK_MS);
+        struct claim c = make_claim("cam", "S1", 0);
+        c.flags = CLAIM_JOIN;
+        c.generation = 3;
+        c.chunk_ms = CHUNK_MS_SHORT;
+        assert_ptr_equal(claim_as(&c, &err), s);
+        assert_int_equal(s->chunk_ms, CHUNK_MS_SHORT);
+}
+
 static void test_proposed_id_that_is_taken_is_refused(void **state)
 {
         (void)state;
@@ -409,6 +462,8 @@ int main(void)
                 CASE(test_claim_tells_where_each_track_goes_on),
                 CASE(test_claim_is_answered_after_the_older_writers_chunk_is_in_or_out),
                 CASE(test_generation_survives_a_restart),
+                CASE(test_a_session_keeps_the_grid_that_it_began_with),
+                CASE(test_a_join_tells_the_grid_of_a_session_without_a_track),
                 CASE(test_proposed_id_that_is_taken_is_refused),
                 CASE(test_more_live_sessions_than_allowed_are_refused),
                 CASE(test_track_with_other_bytes_is_a_conflict_and_the_same_is_fine),

@@ -7,6 +7,7 @@
 
 #include "originD/replica/compare.h"
 #include "tests/unit/origin_store.h"
+#include "tests/unit/usual_grid.h"
 
 static struct session *own;
 static struct catalog list;

@@ -8,6 +8,7 @@
 
 #include "tests/unit/two_origins.h"
 #include "tests/unit/until.h"
+#include "tests/unit/usual_grid.h"
 
 /* ---- a writer's connection, in place of common/cluster/rpc_server.c ------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "proto/store.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/media_clock.h"
 #include "transcoderd/encode/precedence.h"
@@ -18,23 +19,37 @@ static void test_rounding_to_ticks_never_leaves_the_segment(void **state)
 {
         (void)state;
         for (int64_t us = 999990; us <= 1000010; us++) {
-                struct grid_place p = grid_place(grid_ticks(us, VIDEO_TIMESCALE), VIDEO_TIMESCALE);
+                struct grid_place p = grid_place(grid_ticks(us, VIDEO_TIMESCALE), VIDEO_TIMESCALE, CHUNK_MS);
                 assert_int_equal(p.segment, us / 1000000);
                 assert_int_equal(p.chunk, us < 1000000 ? 4 : 0);
         }
         int64_t late_us = MEDIA_TIME_MAX_US - 1;
-        assert_int_equal(grid_place(grid_ticks(late_us, VIDEO_TIMESCALE), VIDEO_TIMESCALE).segment, late_us / 1000000);
+        assert_int_equal(grid_place(grid_ticks(late_us, VIDEO_TIMESCALE), VIDEO_TIMESCALE, CHUNK_MS).segment, late_us / 1000000);
 }
 
 static void test_chunks_are_a_fifth_of_a_second(void **state)
 {
         (void)state;
-        struct grid_place p = grid_place(17 * 90000 + 18000 * 3 + 17999, VIDEO_TIMESCALE);
+        struct grid_place p = grid_place(17 * 90000 + 18000 * 3 + 17999, VIDEO_TIMESCALE, CHUNK_MS);
         assert_int_equal(p.segment, 17);
         assert_int_equal(p.chunk, 3);
         assert_int_equal(p.end_ticks, 17 * 90000 + 18000 * 4);
-        p = grid_place(9600, AUDIO_TIMESCALE);
+        p = grid_place(9600, AUDIO_TIMESCALE, CHUNK_MS);
         assert_int_equal(p.chunk, 1);
+}
+
+static void test_on_the_short_grid_they_are_a_tenth(void **state)
+{
+        (void)state;
+        struct grid_place p = grid_place(17 * 90000 + 9000 * 7 + 8999, VIDEO_TIMESCALE, CHUNK_MS_SHORT);
+        assert_int_equal(p.segment, 17);
+        assert_int_equal(p.chunk, 7);
+        assert_int_equal(p.end_ticks, 17 * 90000 + 9000 * 8);
+        p = grid_place(AUDIO_TIMESCALE - 1, AUDIO_TIMESCALE, CHUNK_MS_SHORT);
+        assert_int_equal(p.chunk, 9);
+        assert_int_equal(p.end_ticks, AUDIO_TIMESCALE);
+        assert_int_equal(grid_chunk_end_us(299999, CHUNK_MS_SHORT), 300000);
+        assert_int_equal(grid_chunk_end_us(300000, CHUNK_MS_SHORT), 400000);
 }
 
 static void test_a_writer_that_continues_takes_the_very_next_aac_frame(void **state)
@@ -53,7 +68,7 @@ static void test_a_slow_source_is_one_with_long_gaps_only(void **state)
 {
         (void)state;
         struct slow s;
-        slow_init(&s, 0);
+        slow_init(&s, CHUNK_MS, 0);
         slow_add(&s, 0);
         slow_add(&s, US_PER_S);
         assert_false(slow_is(&s)); /* a pause in a usual one */
@@ -61,12 +76,12 @@ static void test_a_slow_source_is_one_with_long_gaps_only(void **state)
         assert_true(slow_is(&s));
         slow_add(&s, 2 * US_PER_S + 33333);
         assert_false(slow_is(&s));
-        slow_init(&s, 1000);
+        slow_init(&s, CHUNK_MS, 1000);
         slow_add(&s, 0);
         assert_true(slow_is(&s)); /* it says so */
         slow_add(&s, 40000);
         assert_false(slow_is(&s));
-        slow_init(&s, 30000);
+        slow_init(&s, CHUNK_MS, 30000);
         slow_add(&s, 0);
         assert_false(slow_is(&s));
 }
@@ -75,7 +90,7 @@ static void test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_w
 {
         (void)state;
         struct slow s;
-        slow_init(&s, 1000);
+        slow_init(&s, CHUNK_MS, 1000);
         slow_add(&s, 1050000);
         assert_int_equal(slow_again_us(&s, 1050000), 1200000);
         assert_int_equal(slow_again_us(&s, 1200000), 1400000);
@@ -85,6 +100,10 @@ static void test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_w
         assert_int_equal(slow_wait_us(&s, 1050000, 9 * US_PER_S, 0), SLOW_IDLE_US); /* a replay */
         assert_true(slow_wait_us(&s, 1050000, 9 * US_PER_S, US_PER_S) < 0);
         assert_int_equal(slow_wait_us(&s, 3000000, 9 * US_PER_S, US_PER_S), SLOW_NEVER);
+        slow_init(&s, CHUNK_MS_SHORT, 1000);
+        slow_add(&s, 1050000);
+        assert_int_equal(slow_again_us(&s, 1050000), 1100000);
+        assert_int_equal(slow_again_us(&s, 1100000), 1200000);
 }
 
 static void test_slate_waits_for_the_sessions_clock(void **state)
@@ -284,6 +303,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_rounding_to_ticks_never_leaves_the_segment),
                 cmocka_unit_test(test_chunks_are_a_fifth_of_a_second),
+                cmocka_unit_test(test_on_the_short_grid_they_are_a_tenth),
                 cmocka_unit_test(test_a_writer_that_continues_takes_the_very_next_aac_frame),
                 cmocka_unit_test(test_a_slow_source_is_one_with_long_gaps_only),
                 cmocka_unit_test(test_a_slow_source_is_shown_again_at_the_begin_of_each_chunk_for_a_while),

@@ -70,14 +70,21 @@ static void put_sound(struct session *s, unsigned n, unsigned k)
         assert_int_equal(put_bytes(s, "a128", fmp4_chunk(n * UINT64_C(48000) + k * 9600, 10, 960, 20), n, k, n * INT64_C(1000000) + k * 200000), 0);
 }
 
-static struct session *begin(unsigned fps_milli)
+static struct session *begin_on(uint8_t chunk_ms, unsigned fps_milli)
 {
         int err;
-        struct session *s = claim("cam", "S1", EPOCH, &err);
+        struct claim c = make_claim("cam", "S1", EPOCH);
+        c.chunk_ms = chunk_ms;
+        struct session *s = claim_as(&c, &err);
         assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
         assert_int_equal(add_track(s, "a128", fmp4_audio_init(), 0), 0);
         s->tracks[0]->fps_milli = fps_milli;
         return s;
+}
+
+static struct session *begin(unsigned fps_milli)
+{
+        return begin_on(CHUNK_MS, fps_milli);
 }
 
 static void put_second(struct session *s, unsigned n)
@@ -213,6 +220,40 @@ static void test_where_two_chunks_are_too_short_as_well_three_are_a_part(void **
         assert_int_equal(look(s, "v720", "media.3.1.m3u8"), PLAYLIST_NOT_YET);
         write_playlist(s, "v720", "media.m3u8");
         assert_true(has("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"3.1x3.m4s\""));
+}
+
+static void put_short_second(struct session *s, unsigned n)
+{
+        for (unsigned k = 0; k < 10; k++) {
+                int64_t at_us = n * INT64_C(1000000) + k * INT64_C(100000);
+                assert_int_equal(put_bytes(s, "v720", fmp4_chunk(n * UINT64_C(90000) + k * 9000, 5, 1800, 100), n, k, at_us), 0);
+                assert_int_equal(put_bytes(s, "a128", fmp4_chunk(n * UINT64_C(48000) + k * 4800, 5, 960, 20), n, k, at_us), 0);
+        }
+}
+
+/* Parts are as long as on the usual grid: shorter ones would be more requests than players, and less than Apple asks for. */
+static void test_on_the_short_grid_parts_are_twice_as_many_chunks(void **state)
+{
+        (void)state;
+        struct session *s = begin_on(CHUNK_MS_SHORT, 25000);
+        for (unsigned n = 0; n < 3; n++)
+                put_short_second(s, n);
+        assert_int_equal(put_bytes(s, "v720", fmp4_chunk(3 * 90000, 5, 1800, 100), 3, 0, 3000000), 0);
+        write_playlist(s, "v720", "media.m3u8");
+        assert_true(has("#EXT-X-PART-INF:PART-TARGET=0.232558"));
+        assert_int_equal(count("#EXT-X-PART:"), 2 * 5); /* a half of one is none */
+        assert_int_equal(count("#EXT-X-PART:DURATION=0.200000,URI=\"2.4x2.m4s\"\n#EXTINF:1.0,\n2.m4s\n#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"3.0x2.m4s\"\n"), 1);
+        assert_int_equal(look(s, "v720", "media.3.0.m3u8"), PLAYLIST_NOT_YET);
+        assert_int_equal(put_bytes(s, "v720", fmp4_chunk(3 * 90000 + 9000, 5, 1800, 100), 3, 1, 3100000), 0);
+        assert_int_equal(look(s, "v720", "media.3.0.m3u8"), PLAYLIST_READY);
+        write_playlist(s, "a128", "media.m3u8");
+        assert_int_equal(count(".4x2.m4s\",INDEPENDENT=YES"), 2);
+        s->tracks[0]->fps_milli = 29970;
+        write_playlist(s, "v720", "media.m3u8");
+        assert_int_equal(count("#EXT-X-PART:DURATION=0.400000,URI=\"2.1x4.m4s\"\n#EXT-X-PART:DURATION=0.200000,URI=\"2.2x4.m4s\"\n"), 1);
+        s->tracks[0]->fps_milli = 7500; /* chunks may be without a picture, and the others are counted */
+        write_playlist(s, "v720", "media.m3u8");
+        assert_int_equal(count("#EXT-X-PART:"), 0);
 }
 
 /* In microseconds; 0: there are no parts. */
@@ -583,6 +624,7 @@ int main(void)
                 CASE(test_behind_the_last_chunk_of_the_grid_comes_the_next_segment_s_first_part),
                 CASE(test_where_a_chunk_is_too_short_for_a_part_two_are_one),
                 CASE(test_where_two_chunks_are_too_short_as_well_three_are_a_part),
+                CASE(test_on_the_short_grid_parts_are_twice_as_many_chunks),
                 CASE(test_a_part_that_is_too_short_or_too_long_is_told_within_the_rule),
                 CASE(test_a_track_that_joins_later_has_parts_that_are_no_longer_or_none),
                 CASE(test_parts_are_neither_longer_than_the_target_nor_shorter_than_most_of_it),

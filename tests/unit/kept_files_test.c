@@ -44,7 +44,7 @@ static struct chunk_log *log_in(const char *dir)
         struct init_info info;
         assert_int_equal(volumes_begin(dir, init), 0);
         assert_int_equal(box_init_parse(init->data, init->len, &info), 0);
-        return chunk_log_new(&loop, dir, &info, init, volume_segments, NULL, false, false);
+        return chunk_log_new(&loop, dir, &info, init, volume_segments, CHUNK_MS, NULL, false, false);
 }
 
 static int several(void **state)

@@ -77,6 +77,21 @@ static void test_a_pattern_may_have_pictures_of_its_own_with_rungs_or_without(vo
         assert_false(for_stream(config, "other").says_thumbs);
 }
 
+static void test_a_pattern_may_have_another_grid_with_rungs_of_its_own_or_without(void **state)
+{
+        (void)state;
+        static const char config[] = "[{\"match\": \"cam-*\", \"chunk_ms\": 100},"
+                                     " {\"match\": \"radio\", \"chunk_ms\": 200, \"audio\": [{\"kbps\": 96}]},"
+                                     " {\"match\": \"talk\", \"audio\": [{\"kbps\": 96}]}]";
+        assert_int_equal(check(config), 0);
+        assert_int_equal(for_stream(config, "cam-1").chunk_ms, 100);
+        assert_int_equal(for_stream(config, "cam-1").video_count, 5);
+        assert_int_equal(for_stream(config, "radio").chunk_ms, 200);
+        assert_int_equal(for_stream(config, "radio").video_count, 0);
+        assert_int_equal(for_stream(config, "talk").chunk_ms, 0);
+        assert_int_equal(for_stream(config, "other").chunk_ms, 0);
+}
+
 static void refused(const char *text, const char *given, const char *allowed)
 {
         assert_int_equal(check(text), ERR_CONFIG);
@@ -94,6 +109,10 @@ static void test_errors_name_what_was_given_and_what_is_allowed(void **state)
         refused("[{\"thumbs_s\": \"5\"}]", "thumbs_s", "0 to 60");
         refused("[{\"thumbs_s\": 5, \"video\": []}]", "no rung", "one is the least");
         refused("[{\"vidoe\": []}]", "vidoe", "video");
+        refused("[{\"chunk_ms\": 150}]", "entry 0", "100 or 200");
+        refused("[{\"chunk_ms\": \"100\"}]", "chunk_ms", "100 or 200");
+        refused("[{\"chunk_ms\": -200}]", "chunk_ms", "100 or 200");
+        refused("[{\"chunk_ms\": 100, \"video\": []}]", "no rung", "one is the least");
         refused("[{\"match\": 1, \"audio\": [{\"kbps\": 64}]}]", "match", "string");
         refused("[{\"match\": \"radio.*\", \"audio\": [{\"kbps\": 64}]}]", "match", "no stream's name");
         refused("[{\"video\": {}}]", "video", "array");
@@ -148,6 +167,7 @@ int main(void)
                 cmocka_unit_test(test_default_ladder_is_five_pictures_and_two_sounds),
                 cmocka_unit_test(test_first_pattern_that_fits_decides),
                 cmocka_unit_test(test_a_pattern_may_have_pictures_of_its_own_with_rungs_or_without),
+                cmocka_unit_test(test_a_pattern_may_have_another_grid_with_rungs_of_its_own_or_without),
                 cmocka_unit_test(test_errors_name_what_was_given_and_what_is_allowed),
                 cmocka_unit_test(test_no_rung_is_above_the_source),
                 cmocka_unit_test(test_a_source_below_all_rungs_keeps_the_lowest_at_its_own_size),

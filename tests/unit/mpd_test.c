@@ -55,6 +55,12 @@ static void test_live_manifest_has_what_low_latency_players_need(void **state)
         assert_int_equal(count("availabilityStartTime=\"2026-01-31T12:41:36.300Z\""), 1);
         assert_int_equal(count("availabilityTimeComplete=\"false\""), 2); /* every Representation, sound too */
         assert_int_equal(count("availabilityTimeOffset=\"0.8\""), 2);
+        s->chunk_ms = CHUNK_MS_SHORT; /* only for this look: what is stored is on the other */
+        write_mpd(s, true);
+        assert_int_equal(count("availabilityTimeOffset=\"0.9\""), 2);
+        assert_int_equal(count("<Resync type=\"0\" dT=\"12601\"/>"), 1);
+        s->chunk_ms = CHUNK_MS;
+        write_mpd(s, true);
         assert_int_equal(count("startNumber=\"0\""), 2);
         assert_int_equal(count("duration=\"90000\""), 1);
         assert_int_equal(count("duration=\"48000\""), 1);

@@ -135,7 +135,7 @@ static void test_a_part_s_name_says_which_one_of_how_many_chunks_it_is(void **st
                         assert_true(number == n && of == k);
                         assert_string_equal(path, "/a.b/4294967295.m4s");
                 }
-        static const char *const none[] = {"17.1.m4s", "/17.m4s", "/17.5.m4s", "/17.1x1.m4s", "/17.1x4.m4s", "/17.1x.m4s", "/17.1x22.m4s", "/17.1x2m4s",
+        static const char *const none[] = {"17.1.m4s", "/17.m4s", "/17.5.m4s", "/17.1x1.m4s", "/17.1x7.m4s", "/17.1x.m4s", "/17.1x22.m4s", "/17.1x2m4s",
                                            "/17.12.m4s", "/17..m4s", "/17.1.mp4", "/17.1", "/"};
         for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
                 strcpy(path, none[i]);

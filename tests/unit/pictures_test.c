@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "tests/unit/pipeline_fixture.h"
 #include "tests/unit/painted.h"
+#include "tests/unit/usual_grid.h"
 
 #define WIDTH 176
 #define HEIGHT 96

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/pipeline_fixture.h"
+#include "tests/unit/usual_grid.h"
 
 static void test_a_session_that_goes_on_continues_with_the_very_next_frame(void **state)
 {
@@ -90,7 +91,7 @@ static struct job_resume answer_after(const struct track *t, const struct out_ch
                 int64_t half = (ends - o->f.tfdt) / o->f.count / 2;
                 slack = ends - said > half ? ends - said : half;
         }
-        struct grid_place next = grid_place(ends, t->timescale);
+        struct grid_place next = grid_place(ends, t->timescale, CHUNK_MS);
         memcpy(r.track, t->info.name, sizeof(r.track));
         r.end_us = grid_us(ends - slack, t->timescale);
         r.from_us = next.segment * SEGMENT_US + next.chunk * CHUNK_US;

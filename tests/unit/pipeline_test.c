@@ -38,11 +38,12 @@ static struct shown shown_by(struct rig *r, const char *name)
         return s;
 }
 
-static void one_rate(int num, int den, int b_frames)
+static void one_rate_on(unsigned chunk_ms, int num, int den, int b_frames)
 {
         struct coded video;
         coded_video(&video, 176, 96, (AVRational){num, den}, 3 * num / den + 1, b_frames, 300, 12345);
         struct rig *r = rig_new();
+        r->o.chunk_ms = chunk_ms;
         rig_open(r, &video, NULL);
         push_all(r, &video, NULL);
         drain(r);
@@ -60,6 +61,20 @@ static void one_rate(int num, int den, int b_frames)
         assert_int_equal(s.late_dropped + s.corrupt + s.shed, 0);
         rig_free(r);
         coded_free(&video);
+}
+
+static void one_rate(int num, int den, int b_frames)
+{
+        one_rate_on(CHUNK_MS, num, den, b_frames);
+}
+
+/* Eight a second leave chunks of the grid without a picture, which are none; twelve and a half make chunks of one and of two. */
+static void test_every_picture_once_in_chunks_of_100_ms_at_any_rate(void **state)
+{
+        (void)state;
+        static const int rates[][3] = {{8, 1, 0}, {25, 2, 0}, {24000, 1001, 2}, {25, 1, 0}, {30000, 1001, 2}, {30, 1, 0}, {48, 1, 0}, {60, 1, 2}};
+        for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
+                one_rate_on(CHUNK_MS_SHORT, rates[i][0], rates[i][1], rates[i][2]);
 }
 
 static void test_every_picture_once_at_24_fps(void **state) { (void)state; one_rate(24, 1, 2); }
@@ -86,7 +101,7 @@ static void test_a_picture_sooner_than_foreseen_is_not_lost(void **state)
         const struct out_chunk *o;
         int samples = 0, on_the_edge = 0;
         for (int at = 0; (o = next_chunk(r, t, &at)); samples += o->f.count) {
-                assert_int_equal(grid_place(o->f.tfdt, VIDEO_TIMESCALE).segment, o->c.segment);
+                assert_int_equal(grid_place(o->f.tfdt, VIDEO_TIMESCALE, CHUNK_MS).segment, o->c.segment);
                 assert_int_equal(o->f.key[0], o->c.chunk == 0);
                 on_the_edge += o->f.tfdt == 400 * 90 || o->f.tfdt == 1000 * 90;
         }
@@ -457,36 +472,44 @@ static bool has_chunk(struct rig *r, uint32_t segment, uint8_t chunk)
 /* All chunks of [from, until) are there, none of them slate, and each begins on the grid. */
 static void check_chunks(struct rig *r, int from, int until)
 {
-        int at = 0, n = from;
+        int at = 0, n = from, chunks = (int)chunks_of_segment(r->o.chunk_ms);
         for (const struct out_chunk *o; n < until && (o = next_chunk(r, track_named(r, "v96"), &at));) {
-                int64_t number = o->c.segment * CHUNKS_PER_SEGMENT + o->c.chunk;
+                int64_t number = o->c.segment * chunks + o->c.chunk;
                 if (number < from)
                         continue;
                 assert_int_equal(number, n++);
-                assert_int_equal(o->c.start_us, number * CHUNK_US);
+                assert_int_equal(o->c.start_us, number * chunk_us(r->o.chunk_ms));
                 assert_int_equal(o->c.flags & PUT_SLATE, 0);
         }
         assert_int_equal(n, until);
 }
 
-static void test_one_picture_a_second_makes_every_chunk(void **state)
+static void one_picture_a_second_on(unsigned chunk_ms)
 {
-        (void)state;
         struct coded video;
+        int chunks = 5 * (int)chunks_of_segment(chunk_ms);
         coded_video(&video, 176, 96, (AVRational){1, 1}, 6, 0, 6, 0);
         struct rig *r = rig_new();
+        r->o.chunk_ms = chunk_ms;
         r->o.ladder.video_count = 1;
         r->o.ladder.video[0].fps_max = 15;
         rig_open(r, &video, NULL);
         push_all(r, &video, NULL);
         drain(r);
-        check_chunks(r, 0, 25);
+        check_chunks(r, 0, chunks);
         struct pipeline_stats s;
         pipeline_stats(r->p, &s);
-        assert_int_equal(s.encoded, 26);
+        assert_int_equal(s.encoded, chunks + 1);
         assert_int_equal(s.slate_us, 0);
         rig_free(r);
         coded_free(&video);
+}
+
+static void test_one_picture_a_second_makes_every_chunk(void **state)
+{
+        (void)state;
+        one_picture_a_second_on(CHUNK_MS);
+        one_picture_a_second_on(CHUNK_MS_SHORT);
 }
 
 /* Slate would come a minute later: it is the clock that says that the chunks are due. */
@@ -635,6 +658,7 @@ int main(void)
                 cmocka_unit_test(test_every_picture_once_at_30_fps),
                 cmocka_unit_test(test_every_picture_once_at_50_fps),
                 cmocka_unit_test(test_every_picture_once_at_60_fps),
+                cmocka_unit_test(test_every_picture_once_in_chunks_of_100_ms_at_any_rate),
                 cmocka_unit_test(test_a_picture_sooner_than_foreseen_is_not_lost),
                 cmocka_unit_test(test_a_limited_rung_has_half_the_pictures),
                 cmocka_unit_test(test_a_rung_expects_as_many_pictures_as_the_source_says_it_has_and_the_limit_leaves),

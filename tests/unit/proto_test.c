@@ -334,6 +334,43 @@ static void test_claim_reply_round_trip_with_all_tracks(void **state)
         nng_msg_free(msg);
 }
 
+/* What does not say it is the very message of versions that do not know it. */
+static void test_only_another_grid_than_the_usual_one_is_said(void **state)
+{
+        static const uint8_t usual[] = {0, CHUNK_MS};
+        struct claim m = {.stream = "cam", .session = "s", .node = "t"}, out;
+        struct claim_reply reply = {.session = "s", .track_count = 1, .tracks = {{.name = "v720", .next_chunk = 4}}}, said;
+        size_t lens[2] = {0}, reply_lens[2] = {0};
+        (void)state;
+        for (size_t i = 0; i < 2; i++) {
+                m.chunk_ms = reply.chunk_ms = usual[i];
+                nng_msg *msg = ROUND_TRIP(claim, &m, &out), *answer = ROUND_TRIP(claim_reply, &reply, &said);
+                assert_int_equal(chunk_us(out.chunk_ms), 200000);
+                assert_int_equal(chunk_us(said.chunk_ms), 200000);
+                lens[i] = nng_msg_len(msg);
+                reply_lens[i] = nng_msg_len(answer);
+                nng_msg_free(msg);
+                nng_msg_free(answer);
+        }
+        assert_int_equal(lens[0], lens[1]);
+        assert_int_equal(reply_lens[0], reply_lens[1]);
+        m.chunk_ms = reply.chunk_ms = CHUNK_MS_SHORT;
+        reply.tracks[0].next_chunk = 9;
+        nng_msg *msg = message_new(77, claim_encode, &m), *answer = message_new(77, claim_reply_encode, &reply);
+        struct reader r;
+        message_open(&r, msg);
+        assert_int_equal(claim_decode(&r, &out), 0);
+        message_open(&r, answer);
+        assert_int_equal(claim_reply_decode(&r, &said), 0);
+        assert_int_equal(out.chunk_ms, CHUNK_MS_SHORT);
+        assert_int_equal(said.chunk_ms, CHUNK_MS_SHORT);
+        assert_int_equal(said.tracks[0].next_chunk, 9);
+        assert_int_equal(nng_msg_len(msg), lens[0] + 1);
+        assert_int_equal(nng_msg_len(answer), reply_lens[0] + 1);
+        nng_msg_free(msg);
+        nng_msg_free(answer);
+}
+
 static void test_put_round_trip(void **state)
 {
         static uint8_t bytes[300] = {9, 8, 7};
@@ -464,6 +501,7 @@ static void refuses(message_encode *encode, decode_any *decode, const void *m)
                 struct claim_reply claim_reply;
                 struct open open;
                 struct fetch fetch;
+                struct claim claim;
         } out;
         struct reader r;
         nng_msg *msg = message_new(1, encode, m);
@@ -488,7 +526,11 @@ static void test_values_that_cannot_be_are_refused(void **state)
         taken.stored_us = INT64_MIN;
         REFUSES(media_reply, &taken);
         REFUSES(media_many_reply, &many);
-        put.chunk = CHUNKS_PER_SEGMENT;
+        struct claim claim = {.stream = "cam", .session = "s", .node = "t", .chunk_ms = 150};
+        REFUSES(claim, &claim);
+        struct claim_reply reply = {.session = "s", .track_count = 1, .tracks = {{.name = "v720", .next_chunk = 5}}};
+        REFUSES(claim_reply, &reply); /* there is none on the usual grid */
+        put.chunk = CHUNKS_MOST;
         REFUSES(put, &put);
         put.chunk = 0;
         put.flags = 0x80;
@@ -671,6 +713,7 @@ int main(void)
                 cmocka_unit_test(test_close_and_status_round_trip),
                 cmocka_unit_test(test_claim_round_trip),
                 cmocka_unit_test(test_claim_reply_round_trip_with_all_tracks),
+                cmocka_unit_test(test_only_another_grid_than_the_usual_one_is_said),
                 cmocka_unit_test(test_put_round_trip),
                 cmocka_unit_test(test_put_reply_and_end_round_trip),
                 cmocka_unit_test(test_fetch_round_trip),

@@ -7,6 +7,7 @@
 #include "transcoderd/stats.h"
 
 #include "fake_origins.h"
+#include "usual_grid.h"
 
 #define SESSION "20260101T000000Z-00000001"
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "tests/unit/usual_grid.h"
 #include "transcoderd/push/recent.h"
 
 static struct recent recent;

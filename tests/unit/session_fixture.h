@@ -9,6 +9,7 @@
 #include "transcoderd/stats.h"
 
 #include "fake_origins.h"
+#include "usual_grid.h"
 
 #define OTHER "20250101T000000Z-00000009"
 #define EPOCH (INT64_C(1767225600) * US_PER_S)

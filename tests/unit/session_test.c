@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "session_fixture.h"
+#include "transcoderd/push/push_owner.h"
 
 /* ---- OPEN ------------------------------------------------------------------------------------------------------------- */
 
@@ -305,6 +306,46 @@ static void test_batches_that_share_a_message_are_answered_as_if_alone(void **st
         nng_msg_chop(cut, 1);
         say(0, cut);
         assert_true(proxies[0].dropped);
+}
+
+static void test_a_session_that_goes_on_keeps_its_grid_whatever_is_configured_here(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        ask_open(0);
+        struct claim m = claim_of(&call);
+        assert_int_equal(chunk_us(m.chunk_ms), CHUNK_US);
+        struct claim_reply reply = {.session = OTHER, .epoch_us = m.epoch_us, .generation = 2, .chunk_ms = CHUNK_MS_SHORT, .track_count = 1,
+                                    .tracks = {{.name = "v360", .next_segment = 3, .next_chunk = 7, .end_us = 3690000}}};
+        fake_claimed(&call, &reply);
+        assert_int_equal(opened(0).status, 0);
+        assert_int_equal(pipeline->o.chunk_ms, CHUNK_MS_SHORT);
+        assert_int_equal(pipeline->o.resume[0].from_us, 3700000);
+        assert_int_equal(ss.first->push->claim.chunk_ms, CHUNK_MS_SHORT); /* as other owners are told */
+}
+
+static void test_a_session_that_begins_has_the_grid_that_is_configured_for_it(void **state)
+{
+        (void)state;
+        struct fake_call call;
+        json_t *before = ladder;
+        ss.chunk_ms = CHUNK_MS_SHORT;
+        ask_open(0);
+        struct claim m = claim_of(&call);
+        assert_int_equal(m.chunk_ms, CHUNK_MS_SHORT);
+        struct claim_reply reply = {.session = OTHER, .epoch_us = m.epoch_us, .generation = 1}; /* it is the origins that say what it is */
+        fake_claimed(&call, &reply);
+        assert_int_equal(chunk_us(pipeline->o.chunk_ms), CHUNK_US);
+        close_stream(0, opened(0).handle, CLOSE_STOPPED);
+        pipeline->events->drained(pipeline->arg, 0);
+        expect_end();
+        ladder = json_loads("[{\"match\": \"cam\", \"chunk_ms\": 200}]", 0, NULL);
+        ask_open(0);
+        assert_int_equal(chunk_us(claim_of(&call).chunk_ms), CHUNK_US);
+        reply.chunk_ms = CHUNK_MS;
+        fake_claimed(&call, &reply);
+        json_decref(ladder);
+        ladder = before;
 }
 
 /* ---- a second proxy ----------------------------------------------------------------------------------------------------- */
@@ -790,6 +831,8 @@ int main(void)
                 TEST(test_the_ladder_is_the_configuration_as_it_is_now),
                 TEST(test_frames_are_taken_in_order_as_far_as_there_is_room),
                 TEST(test_media_is_told_how_far_all_is_stored),
+                TEST(test_a_session_that_goes_on_keeps_its_grid_whatever_is_configured_here),
+                TEST(test_a_session_that_begins_has_the_grid_that_is_configured_for_it),
                 TEST(test_a_handle_that_never_was_is_not_found),
                 TEST(test_malformed_messages_cost_the_connection_and_nothing_else),
                 TEST(test_batches_that_share_a_message_are_answered_as_if_alone),

@@ -61,6 +61,7 @@ static uv_loop_t loop;
 static struct node a, b;
 static struct store_options options;
 static size_t replicas;
+static uint8_t grid_ms; /* of sessions that begin; 0: the usual one */
 static struct { int64_t bytes_s; } fills_options;
 static const struct manifest_options manifest = {.latency_bound_ms = 300, .target_latency_ms = 800, .time_shift_s = 60,
                                                  .update_s = 2, .public_url = ""};
@@ -320,6 +321,7 @@ static int setup(void **state)
         uv_loop_init(&loop);
         options = (struct store_options){.live_max = 8};
         replicas = 2;
+        grid_ms = 0;
         fills_options.bytes_s = INT64_C(1) << 40;
         a = (struct node){.id = "a", .other = &b};
         b = (struct node){.id = "b", .other = &a};
@@ -364,7 +366,7 @@ static void waited(struct session_wait *w, int status)
 
 static struct session *claim_at(struct node *n, const char *id, uint32_t join, const char *node)
 {
-        struct claim c = {.epoch_us = 5000000, .grace_ms = GRACE_MAX_MS, .generation = join, .flags = join ? CLAIM_JOIN : 0};
+        struct claim c = {.epoch_us = 5000000, .grace_ms = GRACE_MAX_MS, .generation = join, .flags = join ? CLAIM_JOIN : 0, .chunk_ms = grid_ms};
         struct waited x = {.done = false};
         struct session *s;
         strcpy(c.stream, "cam");
@@ -409,9 +411,10 @@ static void appended(struct chunk_append *x, int status)
 static void write_chunks(struct session *s, unsigned from, unsigned to, uint32_t size)
 {
         for (unsigned i = from; i < to; i++) {
-                struct appended x = {.a = {.segment = i / 5, .chunk = (uint8_t)(i % 5), .start_us = i * INT64_C(200000),
+                unsigned chunks = chunks_of_segment(s->chunk_ms);
+                struct appended x = {.a = {.segment = i / chunks, .chunk = (uint8_t)(i % chunks), .start_us = i * chunk_us(s->chunk_ms),
                                            .generation = s->generation, .done = appended}};
-                x.a.bytes = fmp4_video_chunk(i / 5, i % 5, size);
+                x.a.bytes = fmp4_chunk(i * UINT64_C(90000) / chunks, 5, 18000 / chunks, size);
                 chunk_log_append(session_track(s, "v720")->log, &x.a);
                 until(&x.done);
                 assert_int_equal(x.status, 0);

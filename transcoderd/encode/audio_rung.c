@@ -35,9 +35,9 @@ struct audio_rung {
 };
 
 /* What no segment exceeds. The encoder keeps its rate on average; seconds of it were seen to have up to 1.22 times that. */
-static uint32_t segment_bps(int64_t bitrate_bps)
+static uint32_t segment_bps(const struct audio_rung_options *o)
 {
-        return (uint32_t)(bitrate_bps * 5 / 4 + package_overhead_bps(AUDIO_TIMESCALE / AAC_FRAME_SAMPLES + 1));
+        return (uint32_t)(o->rung.bitrate_bps * 5 / 4 + package_overhead_bps(AUDIO_TIMESCALE / AAC_FRAME_SAMPLES + 1, o->chunk_ms));
 }
 
 static void announce(struct audio_rung *r)
@@ -46,7 +46,7 @@ static void announce(struct audio_rung *r)
                 .track = r->track,
                 .kind = TRACK_AUDIO,
                 .init = package_init_segment(r->package),
-                .bandwidth = segment_bps(r->o.rung.bitrate_bps),
+                .bandwidth = segment_bps(&r->o),
                 .start_us = r->o.start_us,
         };
         snprintf(info.name, sizeof(info.name), "%s", r->o.rung.name);
@@ -86,7 +86,7 @@ int audio_rung_open(struct audio_rung **out, const struct audio_rung_options *o)
         int err = open_codec(r, &r->codec);
         if (!err) {
                 struct package_options package = {
-                        .codec = r->codec, .epoch_us = o->epoch_us, .chunk = on_chunk, .arg = r};
+                        .codec = r->codec, .epoch_us = o->epoch_us, .chunk_ms = o->chunk_ms, .chunk = on_chunk, .arg = r};
                 err = package_open(&r->package, &package);
         }
         r->pkt = av_packet_alloc();

@@ -20,6 +20,7 @@ struct audio_rung;
 struct audio_rung_options {
         struct ladder_audio rung;
         int64_t epoch_us;
+        unsigned chunk_ms;   /* as in struct job */
         int64_t start_us;    /* announced with the track */
         int64_t first_frame; /* number since the epoch of the first frame that is packaged */
         uint32_t lockstep_segments; /* as in struct job */

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "proto/store.h"
 #include "transcoderd/encode/grid.h"
 
 /* Milliseconds of RTMP make a steady 29.97 fps look like 33, 33, 34; B-frames round twice. */
@@ -14,6 +13,7 @@
 #define LIMIT_PERMILLE 1060
 #define LIMIT_DOUBT_PERMILLE 15
 #define PACE_SEEN_US (US_PER_S / 2)
+#define PACE_LASTS_MAX_US (US_PER_S / 5)
 #define PACE_MORE_PERCENT 106
 #define PACE_FEWER_PERCENT 88
 
@@ -145,7 +145,7 @@ void pace_add(struct pace *p, int64_t pts_us, uint32_t declared_milli)
 {
         if (p->pictures == 0 || grid_segment(pts_us) != grid_segment(p->first_us)) {
                 /* The last one lasts until this one, but a hole is not part of it. */
-                int64_t end_us = grid_next_second_us(p->first_us) + CHUNK_US, seen_us = (pts_us < end_us ? pts_us : end_us) - p->first_us;
+                int64_t end_us = grid_next_second_us(p->first_us) + PACE_LASTS_MAX_US, seen_us = (pts_us < end_us ? pts_us : end_us) - p->first_us;
                 if (p->pictures && seen_us >= PACE_SEEN_US)
                         p->milli[p->segments++ % PACE_SEGMENTS] = cadence_fps_milli(declared_milli, seen_us / p->pictures);
                 p->first_us = pts_us;

@@ -15,13 +15,14 @@ int64_t grid_us(int64_t ticks, int64_t timescale)
         return av_rescale_rnd(ticks, US_PER_S, timescale, AV_ROUND_DOWN);
 }
 
-struct grid_place grid_place(int64_t ticks, int64_t timescale)
+struct grid_place grid_place(int64_t ticks, int64_t timescale, unsigned chunk_ms)
 {
-        int64_t per_chunk = timescale / CHUNKS_PER_SEGMENT;
+        unsigned chunks = chunks_of_segment(chunk_ms);
+        int64_t per_chunk = timescale / chunks;
         int64_t n = ticks / per_chunk;
         return (struct grid_place){
-                .segment = (uint32_t)(n / CHUNKS_PER_SEGMENT),
-                .chunk = (uint8_t)(n % CHUNKS_PER_SEGMENT),
+                .segment = (uint32_t)(n / chunks),
+                .chunk = (uint8_t)(n % chunks),
                 .end_ticks = (n + 1) * per_chunk,
         };
 }
@@ -36,9 +37,9 @@ int64_t grid_segment(int64_t media_us)
         return media_us / SEGMENT_US;
 }
 
-int64_t grid_chunk_end_us(int64_t media_us)
+int64_t grid_chunk_end_us(int64_t media_us, unsigned chunk_ms)
 {
-        return (media_us / CHUNK_US + 1) * CHUNK_US;
+        return (media_us / chunk_us(chunk_ms) + 1) * chunk_us(chunk_ms);
 }
 
 int64_t grid_next_second_us(int64_t media_us)

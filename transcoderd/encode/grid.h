@@ -1,7 +1,7 @@
 /* grid.h - where a sample belongs: pure functions of media time, the same on every transcoder.
  *
  * Media time is µs since the session's epoch; positions inside a track are ticks of its timescale. µs become ticks by
- * rounding down, so that what lies in [N, N + 1) s keeps lying there. Any thread. */
+ * rounding down, so that what lies in [N, N + 1) s keeps lying there. chunk_ms is the session's (struct job), whoever began it. Any thread. */
 #ifndef TRANSCODERD_ENCODE_GRID_H
 #define TRANSCODERD_ENCODE_GRID_H
 
@@ -23,11 +23,11 @@ struct grid_place {
 
 int64_t grid_ticks(int64_t media_us, int64_t timescale);
 int64_t grid_us(int64_t ticks, int64_t timescale);
-struct grid_place grid_place(int64_t ticks, int64_t timescale); /* ticks ≥ 0 */
+struct grid_place grid_place(int64_t ticks, int64_t timescale, unsigned chunk_ms); /* ticks ≥ 0 */
 bool grid_same_chunk(const struct grid_place *a, const struct grid_place *b);
 
 int64_t grid_segment(int64_t media_us);
-int64_t grid_chunk_end_us(int64_t media_us);
+int64_t grid_chunk_end_us(int64_t media_us, unsigned chunk_ms);
 int64_t grid_next_second_us(int64_t media_us); /* the first whole second after */
 
 /* The first AAC frame (number since the epoch) that begins at or after media_us. */

@@ -20,6 +20,7 @@ struct job_resume { /* a track that another writer began (from CLAIM) */
 struct job {
         const char *session; /* for the log; valid in pipeline_open() only */
         int64_t epoch_us;
+        unsigned chunk_ms; /* the session's grid: of who began it, whatever is configured here (CLAIM's answer) */
         struct media_clock clock;
         struct ladder ladder; /* not yet limited by the source: the pipeline does that at the first picture */
         uint8_t codecs[TRACK_KINDS];

@@ -10,7 +10,8 @@
  *                                          steps as it allows, with 6 % to spare), name (default "v" and the height)
  *   audio    0 … 4 rungs                   kbps 16 … 512, name (default "a" and the kbps)
  *   thumbs_s 0 … 60                        as the key thumbs_s, for these streams; left out: as that one says
- * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty; an entry that says thumbs_s and has
+ *   chunk_ms 100 or 200                    as the key chunk_ms, of their sessions that begin from then on; left out: likewise
+ * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty; an entry that says thumbs_s or chunk_ms and has
  * neither list has the default ladder's. */
 #include "transcoderd/encode/ladder.h"
 
@@ -188,12 +189,23 @@ static int read_thumbs(const struct judge *j, const json_t *entry, struct ladder
         return 0;
 }
 
+static int read_chunk_ms(const struct judge *j, const json_t *entry, struct ladder *l)
+{
+        const json_t *v = json_object_get(entry, "chunk_ms");
+        if (!v)
+                return 0;
+        if (!json_is_integer(v) || json_integer_value(v) < 0 || !chunk_ms_valid((uint64_t)json_integer_value(v)))
+                return refuse(j, ": \"chunk_ms\" is not %d or %d", CHUNK_MS_SHORT, CHUNK_MS);
+        l->chunk_ms = (unsigned)json_integer_value(v);
+        return 0;
+}
+
 static int read_entry(struct judge *j, const json_t *entry, int number, struct ladder *l)
 {
         *l = (struct ladder){0};
         snprintf(j->where, sizeof(j->where), "entry %d", number);
         int err = enter(j, entry, number, NULL, 0);
-        if (err || (err = only_keys(j, entry, "|match|video|audio|thumbs_s|")))
+        if (err || (err = only_keys(j, entry, "|match|video|audio|thumbs_s|chunk_ms|")))
                 return err;
         const json_t *match = json_object_get(entry, "match");
         const json_t *video = json_object_get(entry, "video"), *audio = json_object_get(entry, "audio");
@@ -204,12 +216,13 @@ static int read_entry(struct judge *j, const json_t *entry, int number, struct l
         if ((err = list_length(j, video, "video", LADDER_VIDEO_MAX, &l->video_count)) ||
             (err = list_length(j, audio, "audio", LADDER_AUDIO_MAX, &l->audio_count)))
                 return err;
-        if ((err = read_thumbs(j, entry, l)))
+        if ((err = read_thumbs(j, entry, l)) || (err = read_chunk_ms(j, entry, l)))
                 return err;
-        if (l->says_thumbs && !video && !audio) {
+        if ((l->says_thumbs || l->chunk_ms) && !video && !audio) {
                 struct ladder usual = default_ladder;
-                usual.says_thumbs = true;
+                usual.says_thumbs = l->says_thumbs;
                 usual.thumbs_s = l->thumbs_s;
+                usual.chunk_ms = l->chunk_ms;
                 *l = usual;
                 return 0;
         }
@@ -241,7 +254,7 @@ int ladder_check(const void *json_field, char *why, size_t why_cap)
         if (!config)
                 return 0;
         if (!json_is_array(config))
-                return refuse(&j, "is not an array of {\"match\", \"video\", \"audio\", \"thumbs_s\"}");
+                return refuse(&j, "is not an array of {\"match\", \"video\", \"audio\", \"thumbs_s\", \"chunk_ms\"}");
         for (size_t i = 0; i < json_array_size(config); i++) {
                 int err = read_entry(&j, json_array_get(config, i), (int)i, &ignored);
                 if (err)

@@ -33,6 +33,7 @@ struct ladder {
         size_t audio_count;
         bool says_thumbs; /* thumbs_s is of this pattern; else as configured for all */
         int64_t thumbs_s;
+        unsigned chunk_ms; /* of sessions that begin; 0: as configured for all */
 };
 
 /* A config_key.check for the `ladder` key. */

@@ -13,7 +13,7 @@
 #include "transcoderd/encode/cues.h"
 #include "transcoderd/encode/grid.h"
 
-/* Samples lie 1 ms apart at least (PICTURES_APART_US), so a chunk has at most 201 of them. */
+/* Samples lie 1 ms apart at least (PICTURES_APART_US), so a chunk of CHUNK_MS has at most 201 of them. */
 #define SAMPLES_MAX 256
 #define AVIO_BYTES 32768
 #define NTP_EPOCH_S INT64_C(2208988800)
@@ -101,6 +101,11 @@ int package_open(struct package **out, const struct package_options *o)
         return err;
 }
 
+static struct grid_place place_of(const struct package *p, int64_t ticks)
+{
+        return grid_place(ticks, p->timescale, p->o.chunk_ms);
+}
+
 struct buf *package_init_segment(struct package *p)
 {
         return buf_ref(p->init);
@@ -184,7 +189,7 @@ static void number_fragment(struct package *p, const struct grid_place *at)
         struct writer w;
         assert(p->out_len >= 24 && memcmp(p->out + 4, "moof", 4) == 0 && memcmp(p->out + 12, "mfhd", 4) == 0);
         writer_init(&w, p->out + 20, 4);
-        writer_u32(&w, at->segment * CHUNKS_PER_SEGMENT + at->chunk + 1);
+        writer_u32(&w, at->segment * chunks_of_segment(p->o.chunk_ms) + at->chunk + 1);
 }
 
 static uint8_t chunk_flags(const struct package *p)
@@ -201,7 +206,7 @@ static void cut(struct package *p, int64_t last_ticks, int64_t end_ticks, bool l
         int64_t start = p->samples[0].ticks;
         if (last_ticks > SAMPLE_MAX_S * p->timescale)
                 last_ticks = SAMPLE_MAX_S * p->timescale;
-        struct grid_place at = grid_place(start, p->timescale);
+        struct grid_place at = place_of(p, start);
         struct chunk c = {
                 .flags = chunk_flags(p) | (last_of_segment ? PUT_LAST : 0),
                 .segment = at.segment,
@@ -246,7 +251,7 @@ void package_next(struct package *p, int64_t ticks)
         if (p->count == 0)
                 return;
         int64_t last = p->samples[p->count - 1].ticks;
-        struct grid_place held = grid_place(p->samples[0].ticks, p->timescale), next = grid_place(ticks, p->timescale);
+        struct grid_place held = place_of(p, p->samples[0].ticks), next = place_of(p, ticks);
         assert(ticks > last);
         if (!grid_same_chunk(&held, &next))
                 cut(p, ticks - last, ticks, next.segment != held.segment);
@@ -257,8 +262,7 @@ void package_early(struct package *p, int64_t expected_ticks)
         if (p->count == 0)
                 return;
         int64_t last = p->samples[p->count - 1].ticks;
-        struct grid_place held = grid_place(p->samples[0].ticks, p->timescale);
-        struct grid_place next = grid_place(expected_ticks, p->timescale);
+        struct grid_place held = place_of(p, p->samples[0].ticks), next = place_of(p, expected_ticks);
         /* Said to end on the grid, not where the next sample is expected: a writer that continues after this one must
          * not step over a sample that comes a little sooner. */
         if (!grid_same_chunk(&held, &next))
@@ -269,7 +273,7 @@ int64_t package_finish(struct package *p, int64_t last_sample_ticks, int64_t nex
 {
         if (p->count > 0) {
                 int64_t last = p->samples[p->count - 1].ticks, end = last + last_sample_ticks;
-                struct grid_place held = grid_place(p->samples[0].ticks, p->timescale), next = grid_place(end, p->timescale);
+                struct grid_place held = place_of(p, p->samples[0].ticks), next = place_of(p, end);
                 /* How long the last sample lasts is a guess, for the next writer has the picture that ends it. It goes on where
                  * this chunk is said to end: said to end later than the next picture comes, that would be lost. */
                 cut(p, last_sample_ticks, goes_on ? last + next_ticks : end, !goes_on || next.segment != held.segment);
@@ -278,9 +282,9 @@ int64_t package_finish(struct package *p, int64_t last_sample_ticks, int64_t nex
 }
 
 /* moof, mfhd, traf, tfhd, tfdt, trun and the head of mdat are 128 bytes and up to 12 for each sample. */
-int64_t package_overhead_bps(int64_t samples_a_second)
+int64_t package_overhead_bps(int64_t samples_a_second, unsigned chunk_ms)
 {
-        return 8 * (24 + 32 + CHUNKS_PER_SEGMENT * 128 + samples_a_second * 12);
+        return 8 * (24 + 32 + chunks_of_segment(chunk_ms) * INT64_C(128) + samples_a_second * 12);
 }
 
 int64_t package_sample_ticks(const struct package *p)

@@ -24,6 +24,7 @@ typedef void package_chunk(void *arg, struct chunk *c);
 struct package_options {
         const AVCodecContext *codec; /* opened encoder: parameters, timescale, extradata; valid in package_open() only */
         int64_t epoch_us;            /* for prft: the capture time of media time 0 */
+        unsigned chunk_ms;           /* the session's grid */
         package_chunk *chunk;
         void *arg;
 };
@@ -42,8 +43,8 @@ void package_early(struct package *p, int64_t expected_ticks);
 int64_t package_finish(struct package *p, int64_t last_sample_ticks, int64_t next_ticks, bool goes_on);
 void package_close(struct package **p);
 
-/* What styp, prft and the boxes of five chunks add to a second of samples, at most. */
-int64_t package_overhead_bps(int64_t samples_a_second);
+/* What styp, prft and the boxes of its chunks add to a second of samples, at most. */
+int64_t package_overhead_bps(int64_t samples_a_second, unsigned chunk_ms);
 /* Average distance of the samples of the first chunk, in ticks; for the frame rate of the track's announcement. */
 int64_t package_sample_ticks(const struct package *p);
 /* Chunks that were too large for a PUT and were left out; the next sample ought to be a key frame. */

@@ -189,7 +189,7 @@ struct buf *picture_boxes_chunk(uint32_t segment, const struct buf *jpeg)
         writer_init(&b.w, b.bytes, sizeof(b.bytes));
         open_box(&b, "moof");
         open_full(&b, "mfhd", 0, 0);
-        writer_u32(&b.w, segment * CHUNKS_PER_SEGMENT + 1); /* as of other tracks: a function of its place */
+        writer_u32(&b.w, segment * (1000 / CHUNK_MS) + 1); /* as of other tracks: a function of its place */
         close_box(&b);
         open_box(&b, "traf");
         open_full(&b, "tfhd", 0, TFHD_BASE_IS_MOOF);

@@ -47,6 +47,7 @@ static void begin(struct sound *s, int64_t first_us)
                         .rung = s->job->ladder.audio[i],
                         .lockstep_segments = s->job->lockstep_segments,
                         .epoch_us = s->job->epoch_us,
+                        .chunk_ms = s->job->chunk_ms,
                         .start_us = late && !r ? grid_next_second_us(first_us) : 0,
                         .outlet = s->out,
                 };

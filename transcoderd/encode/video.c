@@ -28,11 +28,9 @@
 #include "transcoderd/encode/slow.h"
 #include "transcoderd/encode/thumbs.h"
 
-#define CHUNKS_MILLI (CHUNKS_PER_SEGMENT * 1000)
 #define CLEARLY_US (3 * US_PER_MS)   /* so far beyond the chunk's end a next picture must be expected to cut early */
 #define SAME_PLACE_US (5 * US_PER_MS) /* rounding may put a picture so far before the last: moved, not lost */
 #define FILL_US (400 * US_PER_MS)    /* a longer gap is filled with the last picture */
-#define FILL_STEP_MAX_US CHUNK_US
 #define FILL_STEP_MIN_US (8 * US_PER_MS)
 #define OPENED 32 /* more frames than a decoder holds before it gives its first picture */
 #define HOLE_MAX_US (600 * US_PER_S) /* a gap longer than any grace time is a fault; it is left open */
@@ -126,7 +124,9 @@ static uint32_t expected_milli(const struct video *v, const struct ladder_video 
         struct fps_limit limit = {0};
         uint32_t rate_milli = cadence_rate_milli(&v->cadence, decoder_fps_milli(v->decoder));
         uint32_t limited_milli = rate_milli / fps_limit_every(&limit, rate_milli, conf->fps_max * 1000);
-        return limited_milli > CHUNKS_MILLI ? limited_milli : CHUNKS_MILLI; /* a slow source's are shown again */
+        bool slow = rate_milli * SLOW_GAP_US <= 1000 * US_PER_S; /* its pictures are shown again, one in each chunk at least */
+        uint32_t least_milli = chunks_of_segment(slow ? v->job.chunk_ms : CHUNK_MS) * 1000;
+        return limited_milli > least_milli ? limited_milli : least_milli;
 }
 
 static bool open_rung(struct video *v, const struct ladder_video *conf, const AVFrame *pic, int64_t start_us)
@@ -139,6 +139,7 @@ static bool open_rung(struct video *v, const struct ladder_video *conf, const AV
                 .height = conf->height,
                 .threads = v->job.encoder_threads,
                 .epoch_us = v->job.epoch_us,
+                .chunk_ms = v->job.chunk_ms,
                 .lockstep_segments = v->job.lockstep_segments,
                 .start_us = resume ? 0 : start_us,
                 .declared_milli = decoder_fps_milli(v->decoder),
@@ -187,7 +188,7 @@ static void build(struct video *v, const AVFrame *pic)
         int64_t start_us = late ? grid_next_second_us(pic->pts) : 0;
 
         v->built = true;
-        slow_init(&v->slow, decoder_fps_milli(v->decoder));
+        slow_init(&v->slow, v->job.chunk_ms, decoder_fps_milli(v->decoder));
         for (size_t i = 0; i < l.video_count && !v->failed; i++)
                 v->failed = !open_rung(v, &l.video[i], pic, start_us);
         if (scale_is_beyond(pic))
@@ -204,7 +205,7 @@ static void build(struct video *v, const AVFrame *pic)
  * which began elsewhere, is to take the same ones; and with less than a picture a chunk the segment would begin late. 0: never. */
 static int64_t restart_segments(const struct video *v, unsigned every)
 {
-        if (every * cadence_interval_us(&v->cadence) > CHUNK_US)
+        if (every * cadence_interval_us(&v->cadence) > chunk_us(v->job.chunk_ms))
                 return 1;
         return v->job.lockstep_segments;
 }
@@ -281,11 +282,14 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
         r->any = true;
         r->last_us = at_us;
         cadence_add(&r->cadence, at_us);
-        int64_t next_us = next_due_us(v, r, at_us), end_us = grid_chunk_end_us(at_us);
+        int64_t next_us = next_due_us(v, r, at_us), end_us = grid_chunk_end_us(at_us, v->job.chunk_ms), segment_us = grid_next_second_us(at_us);
+        /* Where this chunk may be the segment's last one but for a forecast that is a little too soon it is. */
+        if (end_us < segment_us && next_us >= segment_us - CLEARLY_US && next_us < segment_us)
+                next_us = segment_us;
         if (cadence_steady(&r->cadence) && !slow_is(&v->slow) && next_us >= end_us + CLEARLY_US) {
                 p.expected_us = next_us;
                 /* The chunk is the segment's last one, and says so, when none is expected in those that are left of it. */
-                r->closed_us = grid_segment(next_us) != grid_segment(at_us) ? grid_next_second_us(at_us) : end_us;
+                r->closed_us = next_us >= segment_us ? segment_us : end_us;
         }
         video_rung_put(r->encoder, &p);
 }
@@ -337,9 +341,9 @@ static void place(struct video *v, const AVFrame *pic, int64_t pts_us, enum show
 
 static int64_t fill_step_us(const struct video *v)
 {
-        int64_t step_us = cadence_interval_us(&v->cadence);
-        if (step_us > FILL_STEP_MAX_US)
-                return FILL_STEP_MAX_US;
+        int64_t step_us = cadence_interval_us(&v->cadence), most_us = chunk_us(v->job.chunk_ms); /* a picture a chunk */
+        if (step_us > most_us)
+                return most_us;
         return step_us < FILL_STEP_MIN_US ? FILL_STEP_MIN_US : step_us;
 }
 

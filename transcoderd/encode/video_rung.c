@@ -63,7 +63,7 @@ static int level_for(int width, int height, int fps, int64_t bps)
 }
 
 /* Half a second: what a segment may have beyond its rate comes to the viewer as late as that on a link that just carries the rate, and
- * who watches half a second behind has no more in hand. No more than lets 200 ms of the stream together with a full buffer fit into
+ * who watches half a second behind has no more in hand. No more than lets a chunk of 200 ms together with a full buffer fit into
  * one PUT. */
 static int64_t vbv_buffer(int64_t bitrate_bps)
 {
@@ -136,7 +136,7 @@ static int open_package(struct video_rung *r, package_chunk *on_chunk)
         int err = open_codec(&headers, &r->o, FOR_HEADERS, r->o.expected_milli);
         if (err)
                 return err;
-        struct package_options o = {.codec = headers, .epoch_us = r->o.epoch_us, .chunk = on_chunk, .arg = r};
+        struct package_options o = {.codec = headers, .epoch_us = r->o.epoch_us, .chunk_ms = r->o.chunk_ms, .chunk = on_chunk, .arg = r};
         err = package_open(&r->package, &o);
         avcodec_free_context(&headers);
         return err;
@@ -145,7 +145,7 @@ static int open_package(struct video_rung *r, package_chunk *on_chunk)
 /* What no segment exceeds: a full buffer, and what comes into it in a second. */
 static uint32_t segment_bps(const struct video_rung_options *o)
 {
-        return (uint32_t)(peak_bps(o) + vbv_buffer(o->rung.bitrate_bps) + package_overhead_bps(level_fps(o)));
+        return (uint32_t)(peak_bps(o) + vbv_buffer(o->rung.bitrate_bps) + package_overhead_bps(level_fps(o), o->chunk_ms));
 }
 
 static void announce(struct video_rung *r)

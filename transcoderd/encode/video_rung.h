@@ -26,6 +26,7 @@ struct video_rung_options {
         int width, height;
         int threads;
         int64_t epoch_us;
+        unsigned chunk_ms;   /* as in struct job */
         int64_t start_us;       /* announced with the track */
         uint32_t lockstep_segments; /* as in struct job */
         uint32_t declared_milli; /* frame rate the source says it has, 0: none */

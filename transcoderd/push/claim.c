@@ -232,6 +232,7 @@ static void raise_to_highest(struct claiming *c, struct candidate *leader)
         m.flags |= CLAIM_JOIN;
         m.generation = c->generation;
         m.epoch_us = leader->m.epoch_us;
+        m.chunk_ms = leader->m.chunk_ms;
         memcpy(m.session, leader->m.session, sizeof(m.session));
         c->leader = leader;
         uv_timer_stop(&c->timer);

@@ -89,7 +89,7 @@ void push_track(struct push *p, const struct track_info *info)
 void push_chunk(struct push *p, const struct chunk *c)
 {
         assert(c->track < SESSION_TRACKS_MAX);
-        if (c->bytes->len > BODY_MAX) { /* a bit rate beyond what chunks of 200 ms can carry */
+        if (c->bytes->len > BODY_MAX) { /* a bit rate beyond what its chunks can carry */
                 uint64_t count;
                 if (told_may(&p->told_oversize, PUSH_TOLD_US, clock_mono_us(), &count))
                         log_error("session=%s track=%s segment=%u chunk=%u bytes=%zu times=%" PRIu64

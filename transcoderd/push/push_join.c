@@ -135,7 +135,7 @@ static void join_failed(struct owner *o, int err)
                 owner_pause(o, JOIN_EVERY_MS);
 }
 
-/* It has another session of the stream, or this one as an ended one. */
+/* It has another session of the stream, or this one as an ended one, or (by a mistake of somebody's) on another grid. */
 static void taken(struct owner *o)
 {
         if (o->state == OWNER_IN_STEP) {
@@ -152,7 +152,7 @@ static void judge(struct owner *o, const struct claim_reply *m)
         struct push *p = o->push;
         switch (m->status) {
         case 0:
-                if (strcmp(m->session, p->claim.session) == 0)
+                if (strcmp(m->session, p->claim.session) == 0 && chunk_us(m->chunk_ms) == chunk_us(p->claim.chunk_ms))
                         joined(o, m);
                 else
                         taken(o);

@@ -249,7 +249,7 @@ static void judge(struct lane *l, const struct flight *f, struct item *it, int s
                 break;
         case ERR_ORDER:
                 /* Behind the end there, not before it: the origin lacks what lies between, and its peer may give it that. */
-                if (!(it->flags & PUT_INIT) && it->start_us > m->end_us + CHUNK_US / 2 && owner_may_go(o))
+                if (!(it->flags & PUT_INIT) && it->start_us > m->end_us + chunk_us(o->push->claim.chunk_ms) / 2 && owner_may_go(o))
                         owner_out(o, "it lacks chunks");
                 else
                         refused(l, it, status, m);

@@ -150,7 +150,7 @@ static bool may_join(const struct lane *l, const struct item *it)
 {
         const struct item *before = newest_flying(l);
         return l->flying < PUSH_WINDOW && !((it->flags | before->flags) & PUT_INIT) &&
-               it->start_us - before->start_us - before->duration_us < CHUNK_US / 2 &&
+               it->start_us - before->start_us - before->duration_us < chunk_us(l->owner->push->claim.chunk_ms) / 2 &&
                flying_bytes(l) + it->bytes->len <= PUSH_WINDOW_BYTES;
 }
 
