@@ -39,7 +39,7 @@ class Player:
         assert answer.status == 200, (self.url, query, answer.status, answer.text()[:200])
         assert answer.headers["content-type"] == "application/vnd.apple.mpegurl"
         playlist = Playlist(answer.text())
-        self.found += [f"{self.track}{query}: {what}" for what in judge(playlist, self.track.startswith("v"), self.chunks)]
+        self.found += [f"{self.track}{query}: {what}" for what in judge(playlist, self.track.startswith("v"), chunks=self.chunks)]
         return playlist
 
     def next(self):

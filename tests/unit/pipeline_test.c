@@ -77,6 +77,23 @@ static void test_every_picture_once_in_chunks_of_100_ms_at_any_rate(void **state
                 one_rate_on(CHUNK_MS_SHORT, rates[i][0], rates[i][1], rates[i][2]);
 }
 
+/* Nine a second begin each segment at the very second, and are told in whole milliseconds: the picture that is expected there is expected a little
+ * before, where there is a place on the grid. */
+static void test_a_segment_s_last_chunk_says_so_before_a_place_without_a_picture(void **state)
+{
+        (void)state;
+        struct coded video;
+        coded_video(&video, 176, 96, (AVRational){9, 1}, 37, 0, 300, 0);
+        struct rig *r = rig_new();
+        r->o.chunk_ms = CHUNK_MS_SHORT;
+        rig_open(r, &video, NULL);
+        push_all(r, &video, NULL);
+        drain(r);
+        assert_int_equal(check_track(r, "v96"), video.count);
+        rig_free(r);
+        coded_free(&video);
+}
+
 static void test_every_picture_once_at_24_fps(void **state) { (void)state; one_rate(24, 1, 2); }
 static void test_every_picture_once_at_25_fps(void **state) { (void)state; one_rate(25, 1, 0); }
 static void test_every_picture_once_at_29_97_fps(void **state) { (void)state; one_rate(30000, 1001, 2); }
@@ -659,6 +676,7 @@ int main(void)
                 cmocka_unit_test(test_every_picture_once_at_50_fps),
                 cmocka_unit_test(test_every_picture_once_at_60_fps),
                 cmocka_unit_test(test_every_picture_once_in_chunks_of_100_ms_at_any_rate),
+                cmocka_unit_test(test_a_segment_s_last_chunk_says_so_before_a_place_without_a_picture),
                 cmocka_unit_test(test_a_picture_sooner_than_foreseen_is_not_lost),
                 cmocka_unit_test(test_a_limited_rung_has_half_the_pictures),
                 cmocka_unit_test(test_a_rung_expects_as_many_pictures_as_the_source_says_it_has_and_the_limit_leaves),
