@@ -164,16 +164,29 @@ static bool may_go(const struct conn *c)
         return !c->condemned && !c->turned_away;
 }
 
-/* Of the CONN_LOOKS that have rested for longest one whose address has many more than `own`; NULL: there is none. */
-static struct conn *of_many(const struct conn_rests *r, unsigned own)
+/* Of the CONN_LOOKS that have rested for longest the first one of the address that has most, if that has more than *most: then it is *out. */
+static void of_most(const struct conn_rests *r, unsigned *most, struct conn **out)
 {
         struct conn *c = r->longest;
         for (unsigned looks = 0; c && looks < CONN_LOOKS; c = c->rested_later, looks++) {
                 atomic_uint *count = c->of_address;
-                if (may_go(c) && count && atomic_load(count) > 2 * own)
-                        return c;
+                unsigned of_address = count ? atomic_load(count) : 0;
+                if (may_go(c) && of_address > *most) {
+                        *most = of_address;
+                        *out = c;
+                }
         }
-        return NULL;
+}
+
+/* One whose address has many more than `own`, and most of all; NULL: there is none. Whether it has asked already does not matter: a viewer's
+ * third connection, which had no time to ask yet, is not to go for somebody's first while another one has hundreds. */
+static struct conn *of_many(const struct conn_list *l, unsigned own)
+{
+        struct conn *c = NULL;
+        unsigned most = 2 * own;
+        of_most(&l->silent, &most, &c);
+        of_most(&l->idle, &most, &c);
+        return c;
 }
 
 /* Of these the one that has rested for longest; NULL: nobody has for so long. */
@@ -189,8 +202,7 @@ struct conn *conn_displace(struct conn_list *l, unsigned own, int64_t now_us, vo
 {
         unsigned closed[CLOSES] = {0};
         pthread_mutex_lock(&l->lock);
-        struct conn *c = of_many(&l->silent, own);
-        c = c ? c : of_many(&l->idle, own);
+        struct conn *c = of_many(l, own);
         c = c ? c : rests_for(&l->silent, CONN_SILENT_US, now_us);
         c = c ? c : rests_for(&l->idle, CONN_REST_US, now_us);
         if (c) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/daemon/descriptors.h"
+#include "edged/wire/conn.h"
 #include "tests/unit/http_fixture.h"
 
 #define SEATS 8
@@ -20,7 +21,7 @@ static void begin(struct fixture *f, unsigned of_one)
 {
         fixture_seats = SEATS;
         fixture_addresses = addresses_open(&(struct addresses_config){.connections = of_one});
-        open_fixture(f, 20 * US_PER_S);
+        open_fixture(f, PATIENCE_US);
 }
 
 static void end(struct fixture *f)
@@ -80,6 +81,42 @@ static void test_one_of_few_displaces_one_of_many_and_there_are_never_more_than_
         for (unsigned i = 0; i < 3; i++)
                 viewer_close(&few[i]);
         end(&f);
+}
+
+static void nobody(struct conn *c)
+{
+        (void)c;
+}
+
+static struct conn *rests_of(struct conn_list *l, atomic_uint *of_address, enum conn_phase phase, int64_t now_us)
+{
+        struct conn *c = conn_new(l, socket(AF_UNIX, SOCK_STREAM, 0), now_us);
+        c->of_address = of_address;
+        c->requests = phase == CONN_IDLE;
+        conn_enter(c, phase, now_us);
+        (*of_address)++;
+        return c;
+}
+
+/* Whoever holds many has asked for something each time; the other one's latest connection has had no time to ask yet. */
+static void test_room_is_made_by_the_address_that_has_most_not_by_one_that_has_a_few(void **state)
+{
+        (void)state;
+        enum { MANY = 9, FEW = 3 };
+        struct conn_list l = {0};
+        struct conn *all[MANY + FEW];
+        atomic_uint many = 0, few = 0;
+        conn_list_init(&l);
+        for (int i = 0; i < MANY + FEW; i++)
+                all[i] = rests_of(&l, i < MANY ? &many : &few, i < MANY + FEW - 1 ? CONN_IDLE : CONN_HEADERS, US_PER_S + i);
+        for (int i = 0; i < MANY - FEW; i++, many--)
+                assert_ptr_equal(conn_displace(&l, 1, US_PER_S + 100, nobody), all[i]);
+        for (int i = 0; i < MANY + FEW; i++) {
+                conn_leave(all[i]);
+                close(all[i]->fd);
+                conn_free(all[i]);
+        }
+        conn_list_fini(&l);
 }
 
 static void test_who_finds_no_room_is_told_and_when_to_come_again(void **state)
@@ -252,6 +289,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_one_of_few_displaces_one_of_many_and_there_are_never_more_than_may_be),
+                cmocka_unit_test(test_room_is_made_by_the_address_that_has_most_not_by_one_that_has_a_few),
                 cmocka_unit_test(test_who_finds_no_room_is_told_and_when_to_come_again),
                 cmocka_unit_test(test_who_asks_too_often_is_told_and_others_are_answered),
                 cmocka_unit_test(test_the_last_descriptors_are_no_viewers),
