@@ -148,9 +148,10 @@ class Others:
         return max(0, (ran - ran_before) * TICK_S - (used - used_before)) / took
 
 
-def _late_by_itself(others):
-    """How many times later than on a machine that does nothing else something may come."""
-    return BUSY_TIMES / max(1 - others, LEFT_LEAST) if others > BUSY_SHARE else 1
+def allowed_ms(wait_ms, seen):
+    """How late that may come beside an attack which on a machine that does nothing else comes within wait_ms. seen: what watched() gave."""
+    times = BUSY_TIMES / max(1 - seen["others"], LEFT_LEAST) if seen["others"] > BUSY_SHARE else 1
+    return times * wait_ms + HOPS * seen["lag_ms"]
 
 
 # ---- attackers
@@ -233,7 +234,7 @@ class Healthy:
         yield seen
         seen.update(self.ask("judge", begin, self.ask("mark")["media_s"] + AFTER_S))
         seen["others"] = round(others.share(), 2)
-        bound_ms = _late_by_itself(seen["others"]) * wait_ms + HOPS * seen["lag_ms"]
+        bound_ms = allowed_ms(wait_ms, seen)
         told = f"{seen['wait_ms']} ms, {len(seen['missing'])} of {seen['frames']} missing"
         if seen["others"] > BUSY_SHARE:
             told += f" (others took {seen['others']:.0%} of this machine)"

@@ -7,12 +7,13 @@ import socket
 import threading
 import time
 import types
-from urllib.parse import urlsplit
+from http import client
 
 import pytest
 
-from abuse import Said, attackers, fds, metric, mib, pid, rss
-from harness import request, wait_until
+from abuse import Said, allowed_ms, attackers, fds, metric, mib, pid, rss
+from harness import WAIT_S, request, wait_until
+from stranger import Stranger, ask_all, http, origin_asked
 from test_edge_tier import Tier
 from test_edge_tier import metric as tier_metric
 
@@ -31,85 +32,6 @@ SETS = [f"edged.connections_max={CONNECTIONS}", f"edged.connections_of_one={OF_O
 def tier(tmp_path):
     with contextlib.ExitStack() as ends:
         yield Tier(tmp_path, ends)
-
-
-class Stranger:
-    """One connection from an address of its own."""
-
-    def __init__(self, url, address="127.0.1.1", receive=0, timeout=20):
-        parts = urlsplit(url)
-        self.socket = socket.socket()
-        if receive:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
-        self.socket.bind((address, 0))
-        self.socket.settimeout(timeout)
-        self.socket.connect((parts.hostname, parts.port))
-        self.got = b""
-
-    def ask(self, path, more=""):
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
-
-    def head(self):
-        """(status, headers as text) of the next answer; (0, "") when the connection is over."""
-        while b"\r\n\r\n" not in self.got:
-            try:
-                piece = self.socket.recv(65536)
-            except ConnectionError:
-                piece = b""
-            if not piece:
-                return 0, ""
-            self.got += piece
-        head, _, self.got = self.got.partition(b"\r\n\r\n")
-        return int(head.split()[1]), head.decode()
-
-    def get(self, path, more=""):
-        """The status; what comes with it is read too."""
-        self.ask(path, more)
-        status, head = self.head()
-        length = re.search(r"content-length: (\d+)", head, re.I)
-        left = int(length.group(1)) if length else 0
-        if "chunked" in head:
-            while b"\r\n0\r\n\r\n" not in self.got:
-                self.got += self.socket.recv(65536)
-            left = self.got.index(b"\r\n0\r\n\r\n") + 7
-        while len(self.got) < left:
-            self.got += self.socket.recv(65536)
-        self.got = self.got[left:]
-        return status
-
-    def over(self):
-        """It was closed at the other end."""
-        self.socket.setblocking(False)
-        try:
-            return self.socket.recv(65536) == b""
-        except BlockingIOError:
-            return False
-        except ConnectionError:
-            return True
-
-    def close(self):
-        self.socket.close()
-
-
-def ask_all(url, paths, addresses=("127.0.1.1",)):
-    """How many answers of each status."""
-    seen = {}
-    strangers = [Stranger(url, a) for a in addresses]
-    for i, path in enumerate(paths):
-        status = strangers[i % len(strangers)].get(path)
-        seen[status] = seen.get(status, 0) + 1
-    for s in strangers:
-        s.close()
-    return seen
-
-
-def origin_asked(cluster):
-    """By whomever, but not the names that an edge asks for each second."""
-    return sum(metric(cluster, "origin-1", "originD_fetches_total", status=s) for s in ("not_found", "error", "full"))
-
-
-def http(cluster):
-    return cluster.node("edge-1")["http"]
 
 
 @pytest.fixture(scope="module")
@@ -213,39 +135,39 @@ def test_a_stream_that_begins_is_found_at_once_by_those_who_asked_for_it_before(
                 found[where] = time.monotonic()
             time.sleep(0.01)
 
-    with healthy.watched():
+    with healthy.watched() as seen:
         threads = [threading.Thread(target=poll, args=a, daemon=True) for a in (("edge", http(cluster)), ("origin", origin))]
         for thread in threads:
             thread.start()
         publisher = cluster.publish_test_picture("newborn", size="320x180")
-        for thread in threads:
-            thread.join(60)
+        wait_until(lambda: len(found) == 2, "both have it")
         publisher.kill()
     late_ms = round((found["edge"] - found["origin"]) * 1000)
     table.row("a stream begins while somebody asks for it: the edge has it after the origin", "1000 ms", f"{late_ms} ms")
-    assert late_ms <= 1000
+    assert late_ms <= allowed_ms(1000, seen)
 
 
-def test_an_edge_on_top_of_an_edge_knows_as_much(cluster, tier, table, load):
+def test_an_edge_on_top_of_an_edge_knows_as_much(cluster, tier, healthy, table, load):
     """/names goes through a tier of edges: the lower one asks the upper one for nothing that no origin has, and knows at once what begins."""
     count, upper = load(1000, 20000), types.SimpleNamespace(address=f"127.0.0.1:{cluster.config('edge-1')['fetch_port']}")
     lower = tier.edge(upper, name="lower", upstream_role="edged")
     wait_until(lambda: tier_metric(lower, "edged_names_current") == 1, "the lower edge knows what there is")
     asked = tier_metric(lower, "edged_upstream_fetches_total")
-    seen = ask_all(lower.url, [f"/live/nobody{i}/manifest.mpd" for i in range(count)])
+    statuses = ask_all(lower.url, [f"/live/nobody{i}/manifest.mpd" for i in range(count)])
     asked = tier_metric(lower, "edged_upstream_fetches_total") - asked
-    publisher = cluster.publish_test_picture("below", size="320x180")
     found = {}
-    while len(found) < 2:
-        for where, url in (("upper", http(cluster)), ("lower", lower.url)):
-            if where not in found and request(url + "/live/below/manifest.mpd").status == 200:
-                found[where] = time.monotonic()
-    publisher.kill()
+    with healthy.watched() as seen:
+        publisher = cluster.publish_test_picture("below", size="320x180")
+        while len(found) < 2:
+            for where, url in (("upper", http(cluster)), ("lower", lower.url)):
+                if where not in found and request(url + "/live/below/manifest.mpd").status == 200:
+                    found[where] = time.monotonic()
+        publisher.kill()
     late_ms = round((found["lower"] - found["upper"]) * 1000)
     table.row(f"{count} names that are not there, at an edge above which is an edge: FETCHes to that", 0, f"{asked:.0f}")
     table.row("a stream begins: the lower edge has it after the upper one", "1000 ms", f"{late_ms} ms")
-    assert seen == {404: count} and asked == 0
-    assert late_ms <= 1000
+    assert statuses == {404: count} and asked == 0
+    assert late_ms <= allowed_ms(1000, seen)
 
 
 # ---- connections
@@ -266,6 +188,14 @@ def hold(n, url, count, answered):
             time.sleep(0.002)
 
 
+def let_in(url):
+    """The status of a new viewer's first answer; 0: there was none."""
+    try:
+        return request(url + "/time").status
+    except (OSError, client.HTTPException):
+        return 0
+
+
 @pytest.mark.parametrize("answered", [False, True], ids=["silent", "idle"])
 def test_more_connections_than_there_may_be_leave_room_for_viewers(cluster, healthy, table, load, answered):
     url, edge, most, worst, statuses = http(cluster), pid(cluster, "edge-1"), 0, 0, []
@@ -273,10 +203,10 @@ def test_more_connections_than_there_may_be_leave_room_for_viewers(cluster, heal
     healthy.start()
     with healthy.watched(), attackers(8, hold, url, OF_ONE, answered):
         end = time.monotonic() + load(3, 60)
-        while time.monotonic() < end:
+        while time.monotonic() < end or most < CONNECTIONS and time.monotonic() < end + WAIT_S:  # a busy machine lets them come more slowly
             most = max(most, metric(cluster, "edge-1", "edged_clients"))
             worst = max(worst, fds(edge))
-            statuses.append(request(url + "/time").status)
+            statuses.append(let_in(url))
             time.sleep(0.1)
     kind = "idle" if answered else "silent"
     table.row(f"8 addresses with {OF_ONE} {kind} connections each: viewers' connections", CONNECTIONS, f"{most:.0f}")
@@ -285,7 +215,7 @@ def test_more_connections_than_there_may_be_leave_room_for_viewers(cluster, heal
               f"{100 * statuses.count(200) / len(statuses):.0f} %")
     assert most == CONNECTIONS
     assert worst <= before + CONNECTIONS + TURNED + 64
-    assert set(statuses) <= {200, 503} and statuses.count(200) >= 0.9 * len(statuses)
+    assert set(statuses) <= {0, 200, 503} and statuses.count(200) >= 0.9 * len(statuses)
     assert metric(cluster, "edge-1", "edged_closed_total", reason="displaced") > displaced
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import sp
 from abuse import aside, attackers, cpu, fds, forget_most_rss, metric, mib, most_rss, pid, rss
-from harness import wait_until
+from harness import is_within, wait_until
 
 TOKEN = "of-the-test"
 SETS = [f"{role}.cluster_token={TOKEN}" for role in ("ingestd", "transcoderd", "originD", "edged")]
@@ -17,6 +17,7 @@ PORTS = [("origin-1", "port"), *(pytest.param(node, key, marks=pytest.mark.long)
 CLOSING = 64  # have been ended, and are not closed yet
 OTHERS = 24  # files of the healthy stream, and what asks meanwhile
 STRANGERS, STRANGERS_OF_ONE, STRANGER_S = 256, 64, 5
+TRIES = 10  # of what a busy machine may be too slow for
 CONNECTIONS = 4096  # of a port, with those that nng has not closed yet
 
 
@@ -75,18 +76,34 @@ def test_those_who_never_say_a_word_have_five_seconds(cluster, healthy, table, l
 def test_one_address_cannot_push_out_another(cluster, healthy, table, load):
     port, process = cluster.config("origin-1")["port"], pid(cluster, "origin-1")
     before = fds(process)
-    with healthy.watched():
+
+    def is_pushed():
+        """Whether the other one is; None: it had its five seconds before this machine had come so far."""
+        began = time.monotonic()
         other = sp.Connection(port, source="127.0.3.2").begun()
-        many = [sp.Connection(port, source="127.0.3.1") for _ in range(load(200, 600))]
-        # nng closes what was ended by and by; before its five seconds are over nobody who has a place is among them
-        wait_until(lambda: fds(process) - before <= STRANGERS_OF_ONE + OTHERS, "one address has its share", seconds=4)
-        most = min(fds(process) - before, STRANGERS_OF_ONE)
-        assert not other.over()
-        said, answer = other.prove(sp.EDGED, "edge-7", TOKEN)
-        assert answer[0] == sp.HELLO_REPLY and said
-    for c in [other, *many]:
-        c.socket.close()
-    table.row(f"{len(many)} connections of one address: places it has", STRANGERS_OF_ONE, most)
+        with contextlib.ExitStack() as ends:
+            ends.callback(other.socket.close)
+            for _ in range(count):
+                ends.callback(sp.Connection(port, source="127.0.3.1").socket.close)
+            # nng closes what was ended by and by; before its five seconds are over nobody who has a place is among them
+            has_share = is_within(lambda: fds(process) - before <= STRANGERS_OF_ONE + OTHERS, STRANGER_S - 1)
+            most.append(min(fds(process) - before, STRANGERS_OF_ONE))
+            pushed = other.over()
+            if not pushed:
+                said, answer = other.prove(sp.EDGED, "edge-7", TOKEN)
+                pushed = answer[0] != sp.HELLO_REPLY or not said
+            in_time = time.monotonic() - began < STRANGER_S
+            assert has_share or not in_time, "one address has more than its share"
+        return pushed if in_time else None
+
+    count, most = load(200, 600), []
+    with healthy.watched():
+        pushed = next((p for p in (is_pushed() for _ in range(TRIES)) if p is not None), None)
+    if pushed is None:
+        pytest.skip("this machine is too slow for it")
+    assert not pushed
+    most = most[-1]
+    table.row(f"{count} connections of one address: places it has", STRANGERS_OF_ONE, most)
 
 
 def come_and_go(port, count):

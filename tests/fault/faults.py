@@ -77,7 +77,7 @@ class FaultCluster(harness.Cluster):
             tiers = {role: len(self.names(prefix)) for prefix, role in
                      (("transcoder", "transcoderd"), ("origin", "originD"))}
             for name in self.nodes():
-                assert harness.request(self.node(name)["admin"] + "/readyz", timeout=2).status == 200, name
+                assert harness.request(self.node(name)["admin"] + "/readyz", timeout=10).status == 200, name
                 above = {"ingest": "transcoderd", "transcoder": "originD", "edge": "originD"}.get(name.split("-")[0])
                 if above:
                     seen = self.metric(name, "freshet_peers", role=above, state="live")

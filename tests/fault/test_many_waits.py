@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from harness import wait_until
+from harness import is_within
 from store_faults import Origin, metric, start_well
 
 WAITING = 700
@@ -24,13 +24,11 @@ def begin(origin, session, segment):
     for _ in range(WAITING):
         waiting.append(socket.create_connection(("127.0.0.1", origin.ports["http_port"]), timeout=30))
         waiting[-1].sendall(ask)
-    try:
-        wait_until(lambda: metric(origin, "originD_fetches_waiting") == WAITING, "all of them wait", 3)
+    if is_within(lambda: metric(origin, "originD_fetches_waiting") == WAITING, 3):
         return waiting
-    except AssertionError:
-        for s in waiting:
-            s.close()
-        return None
+    for s in waiting:
+        s.close()
+    return None
 
 
 @pytest.mark.bounded

@@ -12,11 +12,12 @@ const LADDER = [{ video: [{ height: 360, kbps: 600 }, { height: 180, kbps: 300 }
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   '--autoplay-policy=no-user-gesture-required']
 
-// Bounds are for a machine of its own; one that is busy with other things gets so many times as long. Only a failure waits for it.
-const PATIENCE = 4
+// Bounds are for a machine of its own; one that is busy with other things gets so many times as long, and this at least. Only a failure
+// waits for it. What is to be so within a time, or else something is wrong, is told otherwise: by what came in between.
+const PATIENCE = 6, LEAST_S = 180
 
 export async function until(what, seconds, probe) {
-  seconds *= PATIENCE
+  seconds = Math.max(LEAST_S, PATIENCE * seconds)
   const end = Date.now() + 1000 * seconds
   let trouble = ''
   for (;;) {
@@ -185,7 +186,7 @@ export async function clickControl(page, selector) {
   let moves = 0
   await until(`a click on ${selector}`, 60, async () => {
     await page.mouse.move(x + 60 + ++moves % 2, y + 60)
-    await page.click(selector, { timeout: 2500 })
+    await page.click(selector, { timeout: 2500 * moves })
     return true
   })
 }

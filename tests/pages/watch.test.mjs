@@ -168,9 +168,14 @@ test('a viewer who fell behind by accident is back at the live edge at once, not
     const { start, end } = await page.evaluate(() => window.freshet.player.getDvrWindow())
     return end - start > 8
   })
-  await page.evaluate(() => { document.querySelector('video').currentTime -= 6 }) // nobody asked the page for it
-  await until('behind', 10, async () => (await metrics(page)).latency > 4)
-  await until('live again', 8, async () => {
+  await page.evaluate(() => { // nobody asked the page for it
+    const video = document.querySelector('video'), to = video.currentTime - 6
+    window.jumps = []
+    video.addEventListener('seeking', () => window.jumps.push(video.currentTime - to))
+    video.currentTime = to
+  })
+  await until('it jumps', 30, () => page.evaluate(() => window.jumps.some((by) => by > 4)))
+  await until('live again', 30, async () => {
     const { latency, targetLatency } = await metrics(page)
     return latency < targetLatency + 0.7
   })

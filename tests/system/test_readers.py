@@ -6,13 +6,13 @@ import shutil
 import pytest
 
 import media
-from harness import LATE_IS_FINE, TINY_LADDER, Cluster, Publisher, wait_until
+from harness import LATE_IS_FINE, TINY_LADDER, Cluster, Publisher, is_within, wait_until
 
 FPS = 25
 PICTURES = 6 * FPS # at least, of them
 SECONDS = 8 # that each reads, or a little more
 SOURCE_S = 20      # which is sent again and again
-PATIENCE_S = 240
+PATIENCE_S = 120      # for one that does not end by itself; then it is ended, and begun anew
 TRIES = 6           # of a reader: with much else to do a machine may fall behind by more than a young broadcast's window, which grows
 
 NOBODY = ["setpriv", "--pdeathsig", "KILL", "--reuid", "65534", "--regid", "65534", "--clear-groups", "env", "HOME=/nonexistent"] if os.geteuid() == 0 else []
@@ -54,11 +54,17 @@ class Reader:
         return int(seen[0]["nb_read_packets"]) > (SECONDS + 1) * FPS
 
     def numbers(self):
-        """Of the pictures that it showed until it ended, or was ended; none, if it has written no file."""
-        wait_until(lambda: not self.player.running() or self.has_enough(), self.path, seconds=PATIENCE_S, every=1)
+        """Of the pictures that it showed until it ended, or was ended; none, if it has written no file, or none that can be decoded: mpv has
+        been seen to do either on a machine that had nine others at it."""
+        is_within(lambda: not self.player.running() or self.has_enough(), PATIENCE_S, every=1)
         if self.player.running():
             self.player.kill()
-        return media.read_numbers(self.path, 320, 180) if os.path.exists(self.path) and os.path.getsize(self.path) else []
+        if not os.path.exists(self.path) or not os.path.getsize(self.path):
+            return []
+        try:
+            return media.read_numbers(self.path, 320, 180)
+        except AssertionError:  # it ended with a header and nothing behind it
+            return []
 
 
 @pytest.fixture(scope="module")
