@@ -22,7 +22,9 @@ struct layout_job {
         uint32_t number;
         struct recording_part part; /* copied rows */
         uint64_t begin;             /* of the volume's part among the media */
+        uint64_t identity;          /* before it */
         int status;
+        bool headless;              /* nothing of it was read, for its heads are in the archive alone */
 };
 
 /* A layout that is not made yet. */
@@ -31,6 +33,8 @@ struct layout_making {
         struct layout *layout;
         struct session *s;     /* pinned while a job is under way */
         struct layout_job *job; /* NULL: none is */
+        bool wants;    /* the volume `wanted` is on its way from the archive, for its heads */
+        uint32_t wanted;
         uint64_t next; /* the volume from which on it goes on: rows may come before it meanwhile, of what is lacking */
         size_t track_count;
         uint32_t origin_segment;
@@ -72,7 +76,7 @@ static void free_making(struct layout_making **mp)
 static void drop(struct layout *l)
 {
         if (l->making && l->making->job)
-                l->making->ls = NULL;
+                l->making->ls = NULL; /* what it wants of the archive comes, and stays until the next start */
         else if (l->making)
                 free_making(&l->making);
         recording_header_free(&l->header);
@@ -112,6 +116,11 @@ static void read_volume(struct layout_job *j)
                 places[t] = mem_alloc((j->part.count[t] + 1) * sizeof(uint64_t));
         while (recording_next(&c, &j->part, &piece))
                 places[piece.track][piece.row] = j->begin + piece.offset;
+        for (size_t t = 0; t < m->track_count && !j->status; t++) {
+                struct volume_track vt = {.dir = m->tracks[t].dir};
+                j->status = j->part.count[t] ? heads_look(&vt, j->number) : 0;
+                j->headless = j->status == ERR_NOT_FOUND;
+        }
         for (size_t t = 0; t < m->track_count; t++) {
                 struct volume_track vt = {.dir = m->tracks[t].dir, .info = &m->tracks[t].info, .init = m->tracks[t].init};
                 struct reading r = {.job = j, .track = t, .places = places[t]};
@@ -201,6 +210,37 @@ static void made(struct layout *l)
         free_making(&l->making);
 }
 
+/* The volumes of this number go on their way here, or may go again. false: none is in the archive. */
+static bool want_volumes(const struct layout_making *m, const struct session *s, uint32_t number, bool wanted)
+{
+        struct recording_tracks c;
+        bool any = false;
+        recording_choose(&c, s, &m->layout->wish);
+        for (size_t t = 0; t < c.count; t++)
+                if (wanted)
+                        any |= chunk_log_want_file(c.tracks[t]->log, number);
+                else
+                        chunk_log_let_go(c.tracks[t]->log, number);
+        return any;
+}
+
+/* As if the volume had not been looked at. */
+static bool take_back(struct layout_making *m, const struct layout_job *j)
+{
+        if (!j->headless || !want_volumes(m, m->s, j->number, true))
+                return false;
+        if (!m->wants || m->wanted != j->number)
+                log_info("session=%s volume=%06u msg=\"a recording is laid out whose heads are in the archive: the volume is brought back\"",
+                         m->layout->session, j->number);
+        m->wants = true;
+        m->wanted = j->number;
+        m->next = j->number;
+        m->media_bytes = j->begin;
+        m->identity = j->identity;
+        m->layout->volume_count--;
+        return true;
+}
+
 static void after(void *arg)
 {
         struct layout_job *j = arg;
@@ -212,6 +252,8 @@ static void after(void *arg)
         m->job = NULL;
         if (!ls)
                 free_making(&m);
+        else if (j->status && take_back(m, j))
+                ;
         else if (j->status)
                 fail(m->layout, j->status == ERR_NOT_FOUND && !j->last ? ERR_IO : j->status);
         else if (j->last)
@@ -297,6 +339,21 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
         }
 }
 
+/* A volume is, for its heads. Those of the ones before were read, so they may go again. */
+static bool is_on_its_way(struct layout_making *m, const struct recording_tracks *c, const struct session *s)
+{
+        bool waits = false;
+        for (size_t t = 0; t < c->count; t++) {
+                const struct volume_row *row = volumes_get(&c->tracks[t]->log->closed, m->wanted);
+                waits |= row && row->state == VOLUME_ARCHIVED && row->wanted;
+        }
+        if (!waits && m->next > m->wanted) {
+                want_volumes(m, s, m->wanted, false);
+                m->wants = false;
+        }
+        return waits;
+}
+
 /* The next step, if nothing is under way. */
 static enum segment_state go_on(struct layout *l, const struct recording_tracks *c, struct session *s, bool may_read)
 {
@@ -307,6 +364,8 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
                 return SEGMENT_LOADING;
         if (!may_read)
                 return SEGMENT_UNREAD;
+        if (m->wants && is_on_its_way(m, c, s))
+                return SEGMENT_LOADING;
         struct layout_job *j;
         if (recording_next_volume(c, m->next, &v)) {
                 if (l->volume_count >= VOLUMES_OF_ONE) {
@@ -317,7 +376,7 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
                 if (state != SEGMENT_HERE)
                         return state;
                 j = mem_alloc(sizeof(*j));
-                *j = (struct layout_job){.number = v.number, .begin = m->media_bytes};
+                *j = (struct layout_job){.number = v.number, .begin = m->media_bytes, .identity = m->identity};
                 copy_rows(&j->part, &part);
         } else {
                 j = mem_alloc(sizeof(*j));

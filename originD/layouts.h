@@ -13,6 +13,9 @@
  *                  end is stored (recording_stored_s())
  *   layouts_stop() nothing more is begun;  layouts_close()
  *
+ * Of a volume that an older version of this program left to the archive alone no heads were kept: its file is brought back, one volume at a
+ * time and once, for the archiver keeps them when it goes again.
+ *
  * LAYOUTS_MAX at a time, of those that are made as many as are in LAYOUTS_BYTES_MAX: the one that was unused longest goes. A day is 13 MB, of
  * the 36 MB that its header has in the file, made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to TABLES_MAX_BYTES a track; one that nobody has
  * asked for in LAYOUTS_ASKED_US gives way.

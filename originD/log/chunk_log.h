@@ -169,6 +169,11 @@ bool chunk_log_bring_file(struct chunk_log *log, const struct volume_row *of, vo
 const struct volume_row *chunk_log_wanted(const struct chunk_log *log, int64_t now_mono_us);
 void chunk_log_not_brought(struct chunk_log *log, uint32_t number, int64_t again_mono_us);
 
+/* ARCHIVED, and its file is needed here for a while: the archiver brings it. Then, HERE or not, chunk_log_let_go(), and it may go again.
+ * false: it is not ARCHIVED (any more). */
+bool chunk_log_want_file(struct chunk_log *log, uint32_t number);
+void chunk_log_let_go(struct chunk_log *log, uint32_t number);
+
 /* Whether the log can be cut from the segment on (UINT32_MAX: be opened again): what it goes on with then has to be here. Where that is in the
  * archive it is wanted from now on: ask again later. */
 bool chunk_log_may_cut(struct chunk_log *log, uint32_t segment);

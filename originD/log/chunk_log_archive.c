@@ -149,6 +149,22 @@ void chunk_log_want(struct chunk_log *log, struct volume_row *row)
         row->wanted = log->wants = true;
 }
 
+bool chunk_log_want_file(struct chunk_log *log, uint32_t number)
+{
+        struct volume_row *row = volumes_get(&log->closed, number);
+        if (!row || row->state != VOLUME_ARCHIVED)
+                return false;
+        chunk_log_want(log, row);
+        return true;
+}
+
+void chunk_log_let_go(struct chunk_log *log, uint32_t number)
+{
+        struct volume_row *row = volumes_get(&log->closed, number);
+        if (row)
+                row->wanted = false;
+}
+
 /* It goes on in the volume that the segment is in, and if that is cut off whole, in the one before. */
 bool chunk_log_may_cut(struct chunk_log *log, uint32_t segment)
 {

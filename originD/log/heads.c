@@ -1,6 +1,7 @@
 #include "originD/log/heads.h"
 
 #include <endian.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,6 +121,15 @@ int heads_read(const struct volume_track *t, uint32_t number, const struct index
                 close(mp4);
         buf_unref(&kept.all);
         return rc;
+}
+
+int heads_look(const struct volume_track *t, uint32_t number)
+{
+        char *mp4 = volume_path(t->dir, number, "mp4"), *kept = volume_path(t->dir, number, SUFFIX);
+        bool none = access(mp4, F_OK) < 0 && errno == ENOENT && access(kept, F_OK) < 0 && errno == ENOENT;
+        free(mp4);
+        free(kept);
+        return none ? ERR_NOT_FOUND : 0;
 }
 
 struct gathered {

@@ -22,6 +22,9 @@ typedef int heads_each(void *arg, uint64_t offset, const uint8_t *head, size_t h
  * ERR_NOT_FOUND: neither file is there. ERR_CORRUPT: they are not what the rows say. */
 int heads_read(const struct volume_track *t, uint32_t number, const struct index_row *rows, size_t count, heads_each *each, void *arg);
 
+/* Whether they can be read, as far as files go: 0; ERR_NOT_FOUND: neither file is there. */
+int heads_look(const struct volume_track *t, uint32_t number);
+
 /* Writes them beside the mp4, which is whole. ERR_NOT_FOUND: the mp4 went before, and what was kept then stays. On any other error there is
  * no such file. */
 int heads_keep(const struct volume_track *t, uint32_t number);

@@ -63,6 +63,12 @@ static struct recording_wish wish(const char *track, uint32_t from, uint32_t to)
         return w;
 }
 
+static void brought(void *arg, int status)
+{
+        assert_int_equal(status, 0);
+        *(int *)arg = 1;
+}
+
 static struct buf *header_of(const struct layout *l)
 {
         struct buf *b = buf_new(l->header.len);
@@ -253,6 +259,49 @@ static void test_what_is_in_the_archive_alone_is_laid_out_as_it_was(void **state
         assert_int_equal(access(path, F_OK), -1);
 }
 
+/* As the archiver does: what was fetched takes its place. */
+static void bring(struct chunk_log *log, uint32_t number)
+{
+        int here = 0;
+        struct volume_row row = *chunk_log_wanted(log, 0);
+        assert_int_equal(row.number, number);
+        assert_true(chunk_log_bring_file(log, &row, brought, &here));
+        UNTIL(&loop, here);
+}
+
+/* An older version kept no heads when files went: they are read once from the files, which come back for that and may go again. */
+static void test_a_volume_whose_heads_are_in_the_archive_is_brought_back_for_them(void **state)
+{
+        (void)state;
+        struct session *s = recorded(5);
+        struct chunk_log *log = session_track(s, "v720")->log;
+        struct buf *before = header_of(begin(s, ""));
+        for (uint32_t n = 0; n < 2; n++) {
+                char *mp4 = volume_path(log->dir, n, "mp4"), *kept = volume_path(log->dir, n, VOLUME_FETCHED);
+                assert_int_equal(rename(mp4, kept), 0);
+                volumes_get(&log->closed, n)->state = VOLUME_ARCHIVED;
+                free(mp4);
+                free(kept);
+        }
+        s->version++;
+        layouts_close(&layouts);
+        for (uint32_t n = 0; n < 2; n++) {
+                struct layout *l;
+                struct recording_wish w = wish("", 0, UINT32_MAX);
+                UNTIL(&loop, layouts_get(&layouts, s, &w, true, &l) == SEGMENT_LOADING && chunk_log_wanted(log, 0));
+                for (int turn = 0; turn < 3; turn++)
+                        assert_int_equal(layouts_get(&layouts, s, &w, true, &l), SEGMENT_LOADING);
+                bring(log, n);
+        }
+        struct buf *now = header_of(begin(s, ""));
+        assert_int_equal(now->len, before->len);
+        assert_memory_equal(now->data, before->data, before->len);
+        for (uint32_t n = 0; n < 2; n++)
+                assert_false(volumes_get(&log->closed, n)->wanted);
+        buf_unref(&now);
+        buf_unref(&before);
+}
+
 /* Somebody who asks for clip after clip pushes out what he asked for before. */
 static void test_as_many_layouts_are_kept_as_there_may_be(void **state)
 {
@@ -333,6 +382,7 @@ int main(void)
                 CASE(test_while_the_end_is_copied_from_another_origin_there_is_no_shorter_file),
                 CASE(test_a_clip_has_its_seconds_and_no_others),
                 CASE(test_what_is_in_the_archive_alone_is_laid_out_as_it_was),
+                CASE(test_a_volume_whose_heads_are_in_the_archive_is_brought_back_for_them),
                 CASE(test_as_many_layouts_are_kept_as_there_may_be),
                 CASE(test_who_read_a_dozen_clips_at_once_do_not_push_out_each_others),
                 CASE(test_any_place_of_a_recording_of_very_many_volumes_is_found_without_a_walk),
