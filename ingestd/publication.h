@@ -5,9 +5,9 @@
  *   LIVE      publication_frame()   FLV tags go in; the first keyframe (or, without video, audio) opens the transcoder
  *   ENDED     publication_end()     by the connection, once; the publication must not be used afterwards
  *
- * It is in the daemon's list until its relays have said CLOSE, which is a little after publication_end(). Of those with one name at most one
- * is live as primary and one as backup; the next one in its place opens when the one before is gone, so that a transcoder sees CLOSE
- * before OPEN.
+ * It is in the daemon's list until its relays have said CLOSE, which is a little after publication_end(). Of those with one name at
+ * most one is live as primary and one as backup; the next one in its place opens when the one before is gone, so that a transcoder
+ * sees CLOSE before OPEN.
  *
  * Loop thread only. */
 #ifndef INGESTD_PUBLICATION_H

@@ -1,4 +1,5 @@
-/* publish_request.h - what a broadcaster asks for with `publish`: made by the connection, judged by admission.h, begun by publication.h. */
+/* publish_request.h - what a broadcaster asks for with `publish`: made by its connection, judged by admission.h, begun by
+ * publication.h. */
 #ifndef INGESTD_PUBLISH_REQUEST_H
 #define INGESTD_PUBLISH_REQUEST_H
 
