@@ -17,8 +17,8 @@
  * time and once, for the archiver keeps them when it goes again.
  *
  * LAYOUTS_MAX at a time, of those that are made as many as are in LAYOUTS_BYTES_MAX: the one that was unused longest goes. A day is 13 MB, of
- * the 36 MB that its header has in the file, made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to TABLES_MAX_BYTES a track; one that nobody has
- * asked for in LAYOUTS_ASKED_US gives way.
+ * the 36 MB that its header has in the file, made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to
+ * TABLES_MAX_BYTES a track; one that nobody has asked for in LAYOUTS_ASKED_US gives way.
  * A layout belongs to the volumes as they were: of others (recording_facts()) another one is made. That of a clip of what is live is made anew when
  * a volume of it is closed, and is the same file all the same: who reads it goes on. Loop thread. */
 #ifndef ORIGIND_LAYOUTS_H

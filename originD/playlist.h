@@ -11,8 +11,8 @@
  *
  * A part is a chunk where all chunks last nearly as long as any other (sound; 25, 30, 50, 60 pictures a second), two where pairs of them do
  * (29.97), three where only these do (12 pictures a second: 583 or 667 ms, and then two chunks as a segment's last part), and where not even
- * those do (9: 556 or 667 ms) the track is told in whole segments. SERVER-CONTROL is the same for all tracks and never changes: three parts of the longest, of the tracks with which the session began. A track that joins later has parts that are no
- * longer, or none. Pure; loop thread. */
+ * those do (9: 556 or 667 ms) the track is told in whole segments. SERVER-CONTROL is the same for all tracks and never changes: three parts of
+ * the longest, of the tracks with which the session began. A track that joins later has parts that are no longer, or none. Pure; loop thread. */
 #ifndef ORIGIND_PLAYLIST_H
 #define ORIGIND_PLAYLIST_H
 

@@ -224,7 +224,8 @@ size_t sample_tables_list(const struct sample_tables *t, enum track_kind kind, s
                                                  .column = {&t->shifts.counts, &t->shifts.values}};
         if (kind == TRACK_VIDEO)
                 out[n++] = (struct sample_table){.type = "stss", .of_one = 1, .columns = 1, .column = {&t->keys}};
-        out[n++] = (struct sample_table){.type = "stsc", .of_one = 3, .columns = 2, .column = {&t->firsts, &t->counts}}; /* of the only sample entry */
+        /* Its third word is the sample entry, of which there is one. */
+        out[n++] = (struct sample_table){.type = "stsc", .of_one = 3, .columns = 2, .column = {&t->firsts, &t->counts}};
         out[n++] = (struct sample_table){.type = "stsz", .sized = true, .of_one = 1, .columns = 1, .column = {&t->sizes}};
         out[n++] = (struct sample_table){.type = "co64", .of_one = 2, .columns = 1, .wide = true, .column = {&t->offsets}};
         return n;

@@ -246,8 +246,8 @@ static void say_no_seconds(char why[KEY_WHY_MAX], const char *name, const char *
 {
         size_t len = strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:+-");
         bool plain = given[len] == '\0' && len <= SECONDS_SAID_MAX;
-        snprintf(why, KEY_WHY_MAX, "%s=%s is given, but %s is whole seconds of the broadcast, as %s=%u", name, plain ? given : "(what cannot be repeated)",
-                 name, name, as);
+        snprintf(why, KEY_WHY_MAX, "%s=%s is given, but %s is whole seconds of the broadcast, as %s=%u", name,
+                 plain ? given : "(what cannot be repeated)", name, name, as);
 }
 
 bool key_cut_recording(struct key *k, const char *from, const char *to, char why[KEY_WHY_MAX])

@@ -214,12 +214,41 @@ class Bench:
                     f.read(1000)
             return (time.monotonic() - began) * 1000
 
-        first, other, again = get(half), get(half + hour), get(half + hour + 1)
+        first, other, again, oldest, newest = get(half), get(half + hour), get(half + hour + 1), get(hour // 2), get(2 * half - hour // 2)
         plain = plainly(half // 600 + 3)
         tell("seek: the first GET of a recording", first, "ms",
              f"of {self.options.hours} h; its tracks are read, an index, the segment; {first / plain:.1f} of open and read of two cold files")
         tell("seek: into a volume that nobody asked for", other, "ms", f"{other / plain:.1f} of that")
         tell("seek: in the same volume", again, "ms", f"{again / plain:.1f} of that")
+        tell("seek: into the oldest hour", oldest, "ms", f"into the newest: {newest:.2f} ms")
+        self.end(origin)
+
+    def rewind(self):
+        """Players of HLS that can go back to the beginning of a long broadcast, each asking for all of its playlist, as one does that comes."""
+        empty_mb, origin = self.empty(), self.origin("rewind", recording='[{"match": "*", "rewind": "all"}]')
+        make("live", origin.data, 1, self.options.hours)
+        start_well(origin)
+        base = f"http://127.0.0.1:{origin.ports['http_port']}"
+        entry = wait_until(lambda: request(base + "/api/streams").json()["streams"], "the stream")[0]
+        of_track = [f"{base}/live/{entry['id']}/{entry['session']}/{track['name']}/media" for track in entry["tracks"]]
+
+        def load(suffix):
+            began = time.monotonic()
+            answers = [request(url + suffix) for url in of_track]
+            assert all(a.status == 200 for a in answers), [a.status for a in answers]
+            return (time.monotonic() - began) * 1000 / len(answers), len(answers[0].body) / 1e6
+        wait_until(lambda: request(of_track[0] + ".m3u8").status == 200, "a playlist")
+        self.longest_stop(origin, f"rewind: {self.options.hours} h, until it is told")
+        used, rounds = processor_s(origin), 20
+        took, mb = [load(".m3u8") for _ in range(rounds)][-1]
+        tell("rewind: processor time of a whole playlist", (processor_s(origin) - used) * 1000 / rounds / len(of_track), "ms",
+             f"{mb:.2f} MB; {took:.1f} ms for the one who asks; of {len(of_track)} tracks, {rounds} times each")
+        self.longest_stop(origin, "rewind: the longest stop of the loop by that")
+        used = processor_s(origin)
+        took, mb = [load(".skip.m3u8") for _ in range(rounds)][-1]
+        tell("rewind: processor time of a delta", (processor_s(origin) - used) * 1000 / rounds / len(of_track), "ms", f"{mb * 1000:.1f} kB")
+        self.longest_stop(origin, "rewind: the longest stop of the loop by that")
+        tell("rewind: memory beyond an empty origin's", memory_mb(origin) - empty_mb, "MB")
         self.end(origin)
 
     def fill(self):
@@ -245,7 +274,7 @@ class Bench:
              f"{size / 1e6:.0f} MB, checked by CRC; {rate / plain:.2f} of cp ({plain:.0f} MB/s); by default it takes 50 MB/s at most")
 
 
-PARTS = ["append", "many", "live", "peers", "seek", "fill"]
+PARTS = ["append", "many", "live", "peers", "seek", "rewind", "fill"]
 
 
 def main():

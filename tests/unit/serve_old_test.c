@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "originD/stats.h"
 #include "tests/unit/serve_fixture.h"
 #include "tests/unit/stuck.h"
 #include "tests/unit/until.h"
@@ -300,6 +301,38 @@ static void test_what_a_slow_taker_was_read_counts_until_it_is_taken(void **stat
         serve_taken(&sv, &q.r); /* harmless */
 }
 
+/* However long the broadcast is, and whether it goes on: one index is read, and the segment. */
+static void test_a_seek_into_the_oldest_part_costs_what_one_into_the_newest_does(void **state)
+{
+        static const unsigned places[] = {0, 1, 100, 180};
+        (void)state;
+        store.options.volume_segments = 2;
+        for (int over = 0; over < 2; over++) {
+                if (!over) {
+                        struct session *s = live(0);
+                        for (unsigned n = 0; n < 200; n++)
+                                put_segment(s, n);
+                } else {
+                        assert_int_equal(end_session(store_session(&store, "S1")), 0);
+                }
+                for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+                        struct question q;
+                        char key[64];
+                        unsigned indexes = 0;
+                        restart();
+                        int64_t reads = stat_get(STAT_DISK_READS);
+                        snprintf(key, sizeof(key), "/live/cam/S1/v720/%u.m4s", places[i]);
+                        assert_int_equal(answer_to(&q, key, 0, 5000), 0);
+                        const struct volumes *v = &session_track(store_session(&store, "S1"), "v720")->log->closed;
+                        for (size_t k = 0; k < v->count; k++)
+                                indexes += v->rows[k].index != NULL;
+                        assert_true(v->count > 90);
+                        assert_int_equal(indexes, 1);
+                        assert_int_equal(stat_get(STAT_DISK_READS) - reads, 1);
+                }
+        }
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -311,6 +344,7 @@ int main(void)
                 CASE(test_a_read_that_the_disk_has_no_place_for_is_told_to_come_back_later),
                 CASE(test_a_recording_is_loaded_behind_other_old_reads_and_before_no_live_chunk),
                 CASE(test_what_lies_where_in_an_old_volume_is_read_by_those_who_read_old_media),
+                CASE(test_a_seek_into_the_oldest_part_costs_what_one_into_the_newest_does),
                 CASE(test_loads_of_old_recordings_take_turns),
                 CASE(test_what_another_origin_has_is_told_to_be_what_that_one_says),
                 CASE(test_what_a_slow_taker_was_read_counts_until_it_is_taken),
