@@ -57,7 +57,7 @@ def part_bytes(base, track, part):
     return answer.body
 
 
-def follow(cluster, rate, chunks=5):
+def follow(cluster, rate, in_segment=5):
     """Every version of every track of a stream at that rate, for a while; what is wrong with any."""
     stream = "hls" + rate.replace(".", "-")
     session = cluster.wait_playable(stream, seconds=180)["session"]
@@ -67,7 +67,7 @@ def follow(cluster, rate, chunks=5):
     assert {v[1].split("/")[1] for v in pictures} | {s["URI"].split("/")[1] for s in sounds} == set(tracks)
     assert all(v[0]["CODECS"].count(",") == 1 for v in pictures), pictures
     assert rate == VARIABLE or all(abs(float(v[0]["FRAME-RATE"]) - float(rate)) < 0.01 for v in pictures), pictures
-    players = [Player(base, track, chunks) for track in tracks]
+    players = [Player(base, track, in_segment) for track in tracks]
 
     def play(player):
         for _ in range(VERSIONS):
@@ -87,7 +87,7 @@ def follow(cluster, rate, chunks=5):
         chunks = CHUNKS.get(rate, 1)
         most = LONGEST[chunks if player.track.startswith("v") else 1]
         assert player.now.part_target < most and float(player.now.control["PART-HOLD-BACK"]) < 3 * LONGEST[chunks]
-        assert part_place(whole.parts[0]["URI"])[2] == (chunks if player.track.startswith("v") else 1)
+        assert part_place(whole.parts[0]["URI"])[2] == (chunks if player.track.startswith("v") else 1) * in_segment // 5
     return [f"{rate}: {what}" for player in players for what in player.found]
 
 
