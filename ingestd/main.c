@@ -18,7 +18,7 @@
 #include "ingestd/api.h"
 #include "ingestd/publications.h"
 #include "ingestd/publish_auth.h"
-#include "ingestd/redundancy.h"
+#include "ingestd/redundancy_config.h"
 #include "ingestd/route.h"
 #include "ingestd/rtmp_server.h"
 #include "ingestd/stats.h"
@@ -114,7 +114,7 @@ static const struct config_key keys[] = {
         INT_KEY("replay_total_bytes", limits.replay_total_bytes, "4294967296", 1 << 20, INT64_C(1) << 40, "bytes",
                 "the same of all streams together; over it the oldest pictures of one of those that keep most go"),
         {.name = "redundancy", .type = CONFIG_JSON, .offset = offsetof(struct config, limits.redundancy),
-         .default_value = "[]", .unit = "", .reloads = true, .check = redundancy_check,
+         .default_value = "[]", .unit = "", .reloads = true, .check = redundancy_config_check,
          .help = "transcoders that encode a broadcast, 1 or 2, per stream-name pattern, e.g. "
                  "[{\"match\": \"sports-*\", \"transcoders\": 2}]; no match: 1"},
         INT_KEY("track_wait_ms", limits.track_wait_ms, "2000", 0, 10000, "ms",

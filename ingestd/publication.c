@@ -17,10 +17,10 @@
 #include "ingestd/cues.h"
 #include "ingestd/early.h"
 #include "ingestd/hold.h"
-#include "ingestd/redundancy.h"
+#include "ingestd/redundancy_config.h"
 #include "ingestd/relay_pair.h"
 #include "ingestd/replay.h"
-#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_close_reason.h"
 #include "ingestd/stats.h"
 #include "ingestd/timeline.h"
 
@@ -209,7 +209,7 @@ static struct publication *new_publication(struct publications *in, const struct
         replay_init(&p->replay, (size_t)in->limits->replay_bytes);
         const struct relay_stream stream = {.stream = p->stream, .publisher = p->address, .encoder = p->encoder,
                                             .title = p->title, .role = p->role,
-                                            .redundancy = redundancy_for_stream(in->limits->redundancy, p->stream)};
+                                            .redundancy = redundancy_config_for_stream(in->limits->redundancy, p->stream)};
         p->relays = relay_pair_new(&in->relays, &stream, &p->timeline, &p->replay, &relay_events, p);
         p->since_wall_us = in->wall_us();
         p->live = true;

@@ -32,7 +32,7 @@ struct publication_limits {
         int64_t replay_bytes;   /* a publication */
         int64_t replay_total_bytes; /* all of them */
         int64_t track_wait_ms;  /* for the second track, once there is one */
-        json_t *redundancy;     /* redundancy.h; NULL: none */
+        json_t *redundancy;     /* redundancy_config.h; NULL: none */
 };
 
 /* What the publications of a daemon share. */
@@ -52,7 +52,7 @@ struct publications {
 /* What the publication tells its connection. Called on the loop thread, never from inside publication_begin(). */
 struct publication_events {
         /* Tell the encoder (onStatus level=error, code e.g. "NetStream.Publish.Rejected", text) and close for reason, an
-         * enum rtmp_close of ingestd/rtmp_close.h. publication_end() must follow. */
+         * enum rtmp_close_reason of ingestd/rtmp_close_reason.h. publication_end() must follow. */
         void (*refuse)(void *arg, int reason, const char *code, const char *text);
         /* It sends faster than it can be taken, and faster than real time (hold.h): read no more until held is false again. Not
          * after publication_end(), nor after refuse(). */

@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
-#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_close_reason.h"
 #include "ingestd/stats.h"
 
 #define AGAIN_US 10000000   /* what happens more often than its limit within this time will not get better */

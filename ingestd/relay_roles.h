@@ -17,7 +17,7 @@
 
 /* What the publication is told. */
 struct relay_pair_events {
-        /* The transcoder will not have this stream: reason is an enum rtmp_close. The relays do nothing any more. */
+        /* The transcoder will not have this stream: reason is an enum rtmp_close_reason. The relays do nothing any more. */
         void (*refused)(void *arg, int reason, const char *code, const char *text);
         void (*done)(void *arg);
         /* A transcoder has taken frames, or another one is to: relay_pair_place() may be another. */

@@ -51,7 +51,7 @@ void rtmp_chunk_fini(struct rtmp_chunk_reader *in)
         *in = (struct rtmp_chunk_reader){.bad = in->bad};
 }
 
-static int fail(struct rtmp_chunk_reader *in, enum rtmp_close why)
+static int fail(struct rtmp_chunk_reader *in, enum rtmp_close_reason why)
 {
         in->bad = why;
         return -1;

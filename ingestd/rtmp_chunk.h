@@ -14,7 +14,7 @@
 
 #include "common/buf.h"
 #include "common/bytes.h"
-#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_close_reason.h"
 
 enum rtmp_message_type { /* section 5.4, 6.1, 7.1 */
         RTMP_SET_CHUNK_SIZE = 1,
@@ -62,7 +62,7 @@ struct rtmp_chunk_reader {
         size_t held_bytes;
         uint8_t carry[RTMP_CHUNK_HEADER_MAX]; /* the beginning of a header whose rest has not come */
         unsigned carry_len;
-        enum rtmp_close bad;
+        enum rtmp_close_reason bad;
 };
 
 enum rtmp_chunk_result {

@@ -61,7 +61,7 @@ static const struct state *on_create_stream(struct rtmp_session *s, const struct
 static void on_refused(void *arg, int reason, const char *code, const char *text)
 {
         struct rtmp_session *s = arg;
-        rtmp_session_refuse(s, (enum rtmp_close)reason, code, text);
+        rtmp_session_refuse(s, (enum rtmp_close_reason)reason, code, text);
         rtmp_session_run(s);
 }
 

@@ -21,10 +21,10 @@
 #define KEEPALIVE_S 15
 
 /* RTMP_CLOSE_NONE, or of what its address has too many already. */
-static enum rtmp_close enter(struct conn *c, const char *address)
+static enum rtmp_close_reason enter(struct conn *c, const char *address)
 {
         struct rtmp_server *s = c->server;
-        enum rtmp_close reason = RTMP_CLOSE_NONE;
+        enum rtmp_close_reason reason = RTMP_CLOSE_NONE;
         if (!newcomers_enter(&s->newcomers, address))
                 reason = RTMP_CLOSE_NEWCOMERS;
         else
@@ -32,7 +32,7 @@ static enum rtmp_close enter(struct conn *c, const char *address)
         if (!reason && c->handshake.link && !handshakes_address(&s->handshakes, &c->handshake, address))
                 reason = RTMP_CLOSE_HANDSHAKES;
         if (reason)
-                rtmp_server_tell_turned_away(s, address, rtmp_close_text(reason));
+                rtmp_server_tell_turned_away(s, address, rtmp_close_reason_text(reason));
         return reason;
 }
 
@@ -50,7 +50,7 @@ static void begin_handshake(struct conn *c)
         struct handshake *oldest = handshakes_begin(&c->server->handshakes, &c->handshake);
         if (oldest) {
                 struct conn *gives_way = conn_of((char *)oldest - offsetof(struct conn, handshake));
-                rtmp_server_tell_turned_away(c->server, rtmp_session_address(gives_way->session), rtmp_close_text(RTMP_CLOSE_HANDSHAKES));
+                rtmp_server_tell_turned_away(c->server, rtmp_session_address(gives_way->session), rtmp_close_reason_text(RTMP_CLOSE_HANDSHAKES));
                 rtmp_session_close(gives_way->session, RTMP_CLOSE_HANDSHAKES);
         }
         metric_add(&rtmp_server_metrics[HANDSHAKES], 1); /* last: who reads it meanwhile never sees more than there may be */
@@ -75,7 +75,7 @@ static void count_kept(struct conn *c)
         budget_set(b, &c->kept, rtmp_session_kept_bytes(c->session) + c->tcp.write_queue_size);
         while ((largest = budget_excess(b))) {
                 struct conn *gives_way = conn_of((char *)largest - offsetof(struct conn, kept));
-                rtmp_server_tell_turned_away(s, rtmp_session_address(gives_way->session), rtmp_close_text(RTMP_CLOSE_MEMORY));
+                rtmp_server_tell_turned_away(s, rtmp_session_address(gives_way->session), rtmp_close_reason_text(RTMP_CLOSE_MEMORY));
                 rtmp_session_close(gives_way->session, RTMP_CLOSE_MEMORY); /* session_close() takes its share away */
         }
         metric_set(&rtmp_server_metrics[STRANGERS_KEPT], (int64_t)s->strangers_kept.bytes);
@@ -172,7 +172,7 @@ static void session_write(void *arg, const void *data, size_t len)
 }
 
 /* May stand on the publication's stack, so the rest is done by rtmp_server_reap(). */
-static void session_close(void *arg, enum rtmp_close reason, bool linger)
+static void session_close(void *arg, enum rtmp_close_reason reason, bool linger)
 {
         struct conn *c = conn_of(arg);
         struct rtmp_server *s = c->server;
@@ -243,7 +243,7 @@ static void wire_address(void *arg, const char *address)
 {
         struct conn *c = conn_of(arg);
         rtmp_session_set_address(c->session, address);
-        enum rtmp_close reason = enter(c, address);
+        enum rtmp_close_reason reason = enter(c, address);
         if (reason)
                 rtmp_session_close(c->session, reason);
 }
@@ -256,7 +256,7 @@ static bool wire_shake(void *arg)
 
 static const struct rtmp_wire_ops wire_ops = {.send = wire_send, .plain = wire_plain, .address = wire_address, .shake = wire_shake};
 
-static void wire_close(struct conn *c, enum rtmp_close reason, const char *why)
+static void wire_close(struct conn *c, enum rtmp_close_reason reason, const char *why)
 {
         const char *address = rtmp_session_address(c->session);
         if (*why && reason == RTMP_CLOSE_TLS)
@@ -269,7 +269,7 @@ static void take_bytes(struct conn *c, const char *data, size_t len)
         const char *why;
         metric_add(&rtmp_server_metrics[BYTES], (int64_t)len);
         rtmp_turns_begin(c);
-        enum rtmp_close reason = rtmp_wire_feed(c->wire, data, len, &why);
+        enum rtmp_close_reason reason = rtmp_wire_feed(c->wire, data, len, &why);
         acknowledge(c);
         if (rtmp_wire_through(c->wire))
                 end_handshake(c);
@@ -326,8 +326,8 @@ bool rtmp_conn_may_stay(struct conn *c, const char *address)
                 return false;
         if (s->count < s->setup.limits.connections)
                 return true;
-        rtmp_close_count(RTMP_CLOSE_CONNECTIONS);
-        rtmp_server_tell_turned_away(s, address, rtmp_close_text(RTMP_CLOSE_CONNECTIONS));
+        rtmp_close_reason_count(RTMP_CLOSE_CONNECTIONS);
+        rtmp_server_tell_turned_away(s, address, rtmp_close_reason_text(RTMP_CLOSE_CONNECTIONS));
         return false;
 }
 
@@ -353,7 +353,7 @@ void rtmp_conn_start(struct conn *c, struct tls_server *tls, const struct sockad
         uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
         if (tls)
                 begin_handshake(c);
-        enum rtmp_close reason = header ? RTMP_CLOSE_NONE : enter(c, address); /* a balancer's are counted by the address in their header */
+        enum rtmp_close_reason reason = header ? RTMP_CLOSE_NONE : enter(c, address); /* a balancer's are counted by the address in their header */
         if (reason)
                 rtmp_session_close(c->session, reason);
         else if (!rtmp_reads_choose(c))

@@ -35,7 +35,7 @@ void rtmp_server_register_metrics(void)
 {
         metrics_register(rtmp_server_metrics, sizeof(rtmp_server_metrics) / sizeof(rtmp_server_metrics[0]));
         rtmp_wire_register_metrics();
-        rtmp_close_register();
+        rtmp_close_reason_register();
 }
 
 void rtmp_server_handle_gone(struct rtmp_server *s)
@@ -210,7 +210,7 @@ unsigned rtmp_server_ask_reconnect(struct rtmp_server *s)
         return asked;
 }
 
-void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close reason)
+void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close_reason reason)
 {
         for (struct conn *c = s->conns, *next; c; c = next) {
                 next = c->next;

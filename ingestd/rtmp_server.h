@@ -17,7 +17,7 @@
 #include <uv.h>
 
 #include "ingestd/handshakes.h"
-#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_close_reason.h"
 
 struct rtmp_server;
 struct publications;
@@ -68,7 +68,7 @@ void rtmp_server_stop_accepting(struct rtmp_server *s); /* idempotent */
 unsigned rtmp_server_ask_reconnect(struct rtmp_server *s);
 
 /* publication_end() of each comes on a later turn of the loop. */
-void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close reason);
+void rtmp_server_close_all(struct rtmp_server *s, enum rtmp_close_reason reason);
 
 /* Stops accepting, closes all that is left for RTMP_CLOSE_SHUTDOWN, lets go of the loop. Nulls *s; NULL is fine. */
 void rtmp_server_close(struct rtmp_server **s);

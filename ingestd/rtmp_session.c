@@ -18,14 +18,14 @@ enum { EVENT_PING = 6, EVENT_PONG = 7 };
 
 /* Closing -------------------------------------------------------------------------------------------------------- */
 
-const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close reason)
+const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close_reason reason)
 {
         if (!s->closing)
                 s->closing = reason;
         return &rtmp_closed;
 }
 
-const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text)
+const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close_reason reason, const char *code, const char *text)
 {
         char quoted[256];
         if (s->closing)
@@ -73,13 +73,13 @@ static void finish(struct rtmp_session *s)
                 return;
         s->told = true;
         look_at_input(s);
-        rtmp_close_count(s->closing);
+        rtmp_close_reason_count(s->closing);
         /* A balancer's look whether the port is open, every few seconds; a flood, which the server tells of now and then. */
         bool quiet = (s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER) || s->closing == RTMP_CLOSE_NEWCOMERS;
         log_line_of(s->published ? s->stream : s->address, quiet ? LOG_DEBUG : LOG_INFO,
                     "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"", s->setup.id,
-                    rtmp_session_stream(s), s->address, rtmp_close_label(s->closing), s->total_bytes, s->ignored,
-                    rtmp_close_text(s->closing));
+                    rtmp_session_stream(s), s->address, rtmp_close_reason_label(s->closing), s->total_bytes, s->ignored,
+                    rtmp_close_reason_text(s->closing));
         rtmp_chunk_fini(&s->chunks);
         if (!s->in) /* or it is being looked at, and take_early() drops it */
                 drop_early(s);
@@ -386,7 +386,7 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
         rtmp_session_close(s, live ? RTMP_CLOSE_MEDIA_TIMEOUT : RTMP_CLOSE_PUBLISH_TIMEOUT);
 }
 
-void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason)
+void rtmp_session_close(struct rtmp_session *s, enum rtmp_close_reason reason)
 {
         if (s->closing)
                 return;
@@ -417,7 +417,7 @@ void rtmp_session_set_address(struct rtmp_session *s, const char *address)
 void rtmp_session_end(struct rtmp_session *s)
 {
         assert(s->closing && !s->running);
-        rtmp_commands_end(s, rtmp_close_fate(s->closing));
+        rtmp_commands_end(s, rtmp_close_reason_fate(s->closing));
 }
 
 void rtmp_session_free(struct rtmp_session **sp)

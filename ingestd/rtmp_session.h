@@ -25,7 +25,7 @@
 
 #include "ingestd/admission.h"
 #include "ingestd/publication.h"
-#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_close_reason.h"
 #include "ingestd/rtmp_server.h"
 
 #define RTMP_EARLY_MAX (256u << 10)
@@ -41,7 +41,7 @@ struct rtmp_session;
 struct rtmp_session_ops {
         void (*write)(void *arg, const void *data, size_t len_bytes); /* data is only lent */
         /* What was written should still reach the peer when linger is set. */
-        void (*close)(void *arg, enum rtmp_close reason, bool linger);
+        void (*close)(void *arg, enum rtmp_close_reason reason, bool linger);
         void (*pause)(void *arg, bool paused); /* true and false in turn */
         void (*behind)(void *arg); /* rtmp_session_go_on() in the next turn, unless it closes before; once until then */
         bool (*unread)(void *arg); /* the peer does not take what was written before */
@@ -77,7 +77,7 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us);
 
 /* The connection is gone or must go; nothing more is said to the peer. When it hung up after it had ended its stream, the
  * reason becomes RTMP_CLOSE_STOPPED. */
-void rtmp_session_close(struct rtmp_session *s, enum rtmp_close reason);
+void rtmp_session_close(struct rtmp_session *s, enum rtmp_close_reason reason);
 /* False: it does not understand that. Ending its stream is then no end of the broadcast. */
 bool rtmp_session_ask_reconnect(struct rtmp_session *s);
 /* The broadcaster's own, which a load balancer told; before the first byte is fed. */

@@ -61,7 +61,7 @@ struct rtmp_session {
         bool stopped;     /* the broadcaster ended a stream, and did not begin another */
 
         bool running, linger, told; /* told: ops->close was called */
-        enum rtmp_close closing;
+        enum rtmp_close_reason closing;
 };
 
 /* rtmp_session.c */
@@ -72,9 +72,9 @@ void rtmp_session_hold(struct rtmp_session *s, bool held);
 void rtmp_session_limit_messages(struct rtmp_session *s, uint32_t most_bytes);
 void rtmp_session_decided(struct rtmp_session *s); /* after that: what was sent meanwhile is looked at */
 /* These return the state that follows. */
-const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close reason);
+const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close_reason reason);
 /* Tells the encoder why, and closes once that has been sent. */
-const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close reason, const char *code, const char *text);
+const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close_reason reason, const char *code, const char *text);
 const struct state *rtmp_session_fail_amf(struct rtmp_session *s, int err);
 
 /* rtmp_commands.c. begin() and take() return the state that follows. */

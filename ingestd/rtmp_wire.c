@@ -10,8 +10,8 @@
 
 struct stage {
         const char *name;
-        enum rtmp_close (*feed)(struct rtmp_wire *w, const uint8_t *data, size_t len_bytes, const char **why);
-        enum rtmp_close late;
+        enum rtmp_close_reason (*feed)(struct rtmp_wire *w, const uint8_t *data, size_t len_bytes, const char **why);
+        enum rtmp_close_reason late;
 };
 
 struct rtmp_wire {
@@ -35,7 +35,7 @@ void rtmp_wire_register_metrics(void)
 
 static const struct stage stage_header, stage_handshake, stage_tls, stage_plain;
 
-static enum rtmp_close feed_header(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
+static enum rtmp_close_reason feed_header(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
 {
         const uint8_t *end = data + len;
         enum proxy_header_result result = proxy_header_read(w->header, &data, end);
@@ -51,7 +51,7 @@ static enum rtmp_close feed_header(struct rtmp_wire *w, const uint8_t *data, siz
         return data < end ? w->stage->feed(w, data, (size_t)(end - data), why) : RTMP_CLOSE_NONE;
 }
 
-static enum rtmp_close feed_tls(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
+static enum rtmp_close_reason feed_tls(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
 {
         int err = tls_stream_feed(w->tls, data, len);
         if (err == 0)
@@ -60,11 +60,11 @@ static enum rtmp_close feed_tls(struct rtmp_wire *w, const uint8_t *data, size_t
         return err == ERR_CLOSED ? RTMP_CLOSE_PEER : RTMP_CLOSE_TLS;
 }
 
-static enum rtmp_close feed_handshake(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
+static enum rtmp_close_reason feed_handshake(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
 {
         if (!w->ops->shake(w->arg))
                 return RTMP_CLOSE_HANDSHAKES;
-        enum rtmp_close reason = feed_tls(w, data, len, why);
+        enum rtmp_close_reason reason = feed_tls(w, data, len, why);
         if (tls_stream_open(w->tls)) {
                 w->stage = &stage_tls;
                 metric_add(&metrics[SHOOK], 1);
@@ -72,7 +72,7 @@ static enum rtmp_close feed_handshake(struct rtmp_wire *w, const uint8_t *data, 
         return reason;
 }
 
-static enum rtmp_close feed_plain(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
+static enum rtmp_close_reason feed_plain(struct rtmp_wire *w, const uint8_t *data, size_t len, const char **why)
 {
         (void)why;
         w->ops->plain(w->arg, data, len);
@@ -111,7 +111,7 @@ struct rtmp_wire *rtmp_wire_new(bool header, SSL *ssl, const struct rtmp_wire_op
         return w;
 }
 
-enum rtmp_close rtmp_wire_feed(struct rtmp_wire *w, const void *data, size_t len, const char **why)
+enum rtmp_close_reason rtmp_wire_feed(struct rtmp_wire *w, const void *data, size_t len, const char **why)
 {
         *why = "";
         return w->stage->feed(w, data, len, why);
@@ -149,7 +149,7 @@ bool rtmp_wire_through(const struct rtmp_wire *w)
         return w->stage == &stage_tls || w->stage == &stage_plain;
 }
 
-enum rtmp_close rtmp_wire_late(const struct rtmp_wire *w)
+enum rtmp_close_reason rtmp_wire_late(const struct rtmp_wire *w)
 {
         return w->stage->late;
 }

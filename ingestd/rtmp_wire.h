@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_close_reason.h"
 
 struct rtmp_wire;
 
@@ -31,13 +31,13 @@ struct rtmp_wire_ops {
 struct rtmp_wire *rtmp_wire_new(bool header, SSL *ssl, const struct rtmp_wire_ops *ops, void *arg);
 
 /* RTMP_CLOSE_NONE: go on. Otherwise close for this reason; *why is a fixed text or "". */
-enum rtmp_close rtmp_wire_feed(struct rtmp_wire *w, const void *data, size_t len_bytes, const char **why);
+enum rtmp_close_reason rtmp_wire_feed(struct rtmp_wire *w, const void *data, size_t len_bytes, const char **why);
 void rtmp_wire_write(struct rtmp_wire *w, const void *data, size_t len_bytes); /* dropped before the wire is through */
 void rtmp_wire_end(struct rtmp_wire *w);
 void rtmp_wire_free(struct rtmp_wire **w); /* nulls it; a pointer to NULL is fine */
 
 bool rtmp_wire_through(const struct rtmp_wire *w);
-enum rtmp_close rtmp_wire_late(const struct rtmp_wire *w); /* the reason when the stage it is in takes too long */
+enum rtmp_close_reason rtmp_wire_late(const struct rtmp_wire *w); /* the reason when the stage it is in takes too long */
 
 void rtmp_wire_register_metrics(void);
 

@@ -13,7 +13,7 @@ static const struct rtmp_chunk_limits limits = {.message_bytes = 1u << 20, .part
 struct outcome {
         uint64_t sum; /* of all messages */
         unsigned count;
-        enum rtmp_close bad;
+        enum rtmp_close_reason bad;
 };
 
 static void take(struct outcome *o, struct rtmp_message *m)

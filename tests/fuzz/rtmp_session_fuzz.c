@@ -24,7 +24,7 @@ static void on_write(void *arg, const void *data, size_t len)
         assert(len > 0);
 }
 
-static void on_close(void *arg, enum rtmp_close reason, bool linger)
+static void on_close(void *arg, enum rtmp_close_reason reason, bool linger)
 {
         (void)arg, (void)linger;
         assert(reason > RTMP_CLOSE_NONE && reason < RTMP_CLOSE_REASONS);

@@ -13,7 +13,7 @@ static const struct rtmp_chunk_limits limits = {.message_bytes = 8u << 20, .part
 struct got {
         struct rtmp_message m[GOT_MAX];
         size_t count;
-        enum rtmp_close bad;
+        enum rtmp_close_reason bad;
         size_t held_bytes;
 };
 

@@ -9,7 +9,7 @@
 #include "common/err.h"
 #include "tests/unit/rtmp_session_fixture.h"
 
-static void assert_refused(struct client *c, enum rtmp_close reason, const char *code)
+static void assert_refused(struct client *c, enum rtmp_close_reason reason, const char *code)
 {
         struct heard h;
         bool found = false;
@@ -403,7 +403,7 @@ static void test_commands_before_connect_are_out_of_order(void **state)
         client_fini(&c);
 }
 
-static void check_bad_command(const struct bytes *body, enum rtmp_close reason)
+static void check_bad_command(const struct bytes *body, enum rtmp_close_reason reason)
 {
         struct client c;
         client_init(&c);

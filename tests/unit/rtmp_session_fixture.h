@@ -32,7 +32,7 @@ struct client {
         struct rtmp_chunk_reader reader;
 
         int closes;
-        enum rtmp_close closed;
+        enum rtmp_close_reason closed;
         bool linger;
 
         struct publication publication;
@@ -71,7 +71,7 @@ static inline void client_write(void *arg, const void *data, size_t len)
         put(&c->in, (const uint8_t *)data + skip, len - skip);
 }
 
-static inline void client_close(void *arg, enum rtmp_close reason, bool linger)
+static inline void client_close(void *arg, enum rtmp_close_reason reason, bool linger)
 {
         struct client *c = arg;
         c->closes++;
@@ -343,7 +343,7 @@ static inline void assert_heard(struct client *c, const char *name, double trans
         assert_string_equal(h.code, code);
 }
 
-static inline void assert_closed(struct client *c, enum rtmp_close reason)
+static inline void assert_closed(struct client *c, enum rtmp_close_reason reason)
 {
         assert_int_equal(c->closes, 1);
         assert_int_equal(c->closed, reason);

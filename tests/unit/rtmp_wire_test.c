@@ -62,7 +62,7 @@ static bool on_shake(void *arg)
 
 static const struct rtmp_wire_ops ops = {.send = on_send, .plain = on_plain, .address = on_address, .shake = on_shake};
 
-static enum rtmp_close feed(struct fixture *f, const void *data, size_t len)
+static enum rtmp_close_reason feed(struct fixture *f, const void *data, size_t len)
 {
         return rtmp_wire_feed(f->wire, data, len, &f->why);
 }
@@ -78,7 +78,7 @@ static void client_open(struct fixture *f)
 }
 
 /* What the client has said goes to the wire. */
-static enum rtmp_close pump(struct fixture *f)
+static enum rtmp_close_reason pump(struct fixture *f)
 {
         char buf[8192];
         int n = BIO_read(f->from_client, buf, sizeof(buf));

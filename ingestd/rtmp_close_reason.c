@@ -1,4 +1,4 @@
-#include "ingestd/rtmp_close.h"
+#include "ingestd/rtmp_close_reason.h"
 
 #include <assert.h>
 
@@ -24,34 +24,34 @@ static struct metric closed[] = {
 #undef X
 };
 
-static const struct row *row_of(enum rtmp_close reason)
+static const struct row *row_of(enum rtmp_close_reason reason)
 {
         assert((unsigned)reason < RTMP_CLOSE_REASONS);
         return &rows[reason];
 }
 
-const char *rtmp_close_label(enum rtmp_close reason)
+const char *rtmp_close_reason_label(enum rtmp_close_reason reason)
 {
         return row_of(reason)->label;
 }
 
-const char *rtmp_close_text(enum rtmp_close reason)
+const char *rtmp_close_reason_text(enum rtmp_close_reason reason)
 {
         return row_of(reason)->text;
 }
 
-enum close_reason rtmp_close_fate(enum rtmp_close reason)
+enum close_reason rtmp_close_reason_fate(enum rtmp_close_reason reason)
 {
         return row_of(reason)->fate;
 }
 
-void rtmp_close_count(enum rtmp_close reason)
+void rtmp_close_reason_count(enum rtmp_close_reason reason)
 {
         assert(reason > RTMP_CLOSE_NONE && reason < RTMP_CLOSE_REASONS);
         metric_add(&closed[reason - 1], 1);
 }
 
-void rtmp_close_register(void)
+void rtmp_close_reason_register(void)
 {
         metrics_register(closed, sizeof(closed) / sizeof(closed[0]));
 }

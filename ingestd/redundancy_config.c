@@ -5,7 +5,7 @@
  *
  *   transcoders    1: one encodes the broadcast, and another takes it over when that one dies
  *                  2: two encode it side by side, and nothing is waited for when one dies */
-#include "ingestd/redundancy.h"
+#include "ingestd/redundancy_config.h"
 
 #include "common/daemon/config_list.h"
 #include "common/pattern.h"
@@ -27,12 +27,12 @@ static int check_entry(const json_t *entry, size_t i, char *why, size_t why_cap)
         return config_check_match(entry, i, why, why_cap);
 }
 
-int redundancy_check(const void *json_field, char *why, size_t why_cap)
+int redundancy_config_check(const void *json_field, char *why, size_t why_cap)
 {
         return config_check_list(json_field, "match|transcoders", ENTRIES_MAX, check_entry, why, why_cap);
 }
 
-unsigned redundancy_for_stream(const json_t *config, const char *stream)
+unsigned redundancy_config_for_stream(const json_t *config, const char *stream)
 {
         const json_t *entry = pattern_first(config, stream);
         return entry ? (unsigned)json_integer_value(json_object_get(entry, "transcoders")) : LEAST;

@@ -1,10 +1,10 @@
-/* rtmp_close.h - why a publisher's connection ended: one table for the log line, the counter and the transcoder.
+/* rtmp_close_reason.h - why a publisher's connection ended: one table for the log line, the counter and the transcoder.
  *
  * A row is X(ID, label, fate, text): RTMP_CLOSE_ID, ingestd_closed_total{reason="label"}, what the stream's transcoder is
  * told (enum close_reason: STOPPED ends the session, LOST gives the broadcaster its grace time, REFUSED ends it), and the
  * sentence in the log. Counters are atomics: any thread. */
-#ifndef INGESTD_RTMP_CLOSE_H
-#define INGESTD_RTMP_CLOSE_H
+#ifndef INGESTD_RTMP_CLOSE_REASON_H
+#define INGESTD_RTMP_CLOSE_REASON_H
 
 #include "proto/media.h"
 
@@ -44,7 +44,7 @@
         X(UPSTREAM, "upstream", REFUSED, "the transcoder refused the stream")                                          \
         X(SHUTDOWN, "shutdown", LOST, "this server is going down")
 
-enum rtmp_close {
+enum rtmp_close_reason {
         RTMP_CLOSE_NONE, /* still open */
 #define X(id, label, fate, text) RTMP_CLOSE_##id,
         RTMP_CLOSE_MAP(X)
@@ -52,11 +52,11 @@ enum rtmp_close {
         RTMP_CLOSE_REASONS
 };
 
-const char *rtmp_close_label(enum rtmp_close reason);
-const char *rtmp_close_text(enum rtmp_close reason);
-enum close_reason rtmp_close_fate(enum rtmp_close reason); /* for publication_end() */
+const char *rtmp_close_reason_label(enum rtmp_close_reason reason);
+const char *rtmp_close_reason_text(enum rtmp_close_reason reason);
+enum close_reason rtmp_close_reason_fate(enum rtmp_close_reason reason); /* for publication_end() */
 
-void rtmp_close_count(enum rtmp_close reason);
-void rtmp_close_register(void); /* the counters with common/daemon/metrics.h; at start, once */
+void rtmp_close_reason_count(enum rtmp_close_reason reason);
+void rtmp_close_reason_register(void); /* the counters with common/daemon/metrics.h; at start, once */
 
 #endif

@@ -8,15 +8,15 @@
 #include <string.h>
 
 #include "common/err.h"
-#include "ingestd/redundancy.h"
+#include "ingestd/redundancy_config.h"
 
 static unsigned for_stream(const char *text, const char *stream)
 {
         json_t *json = json_loads(text, 0, NULL);
         char why[128];
         assert_non_null(json);
-        assert_int_equal(redundancy_check(&json, why, sizeof(why)), 0);
-        unsigned n = redundancy_for_stream(json, stream);
+        assert_int_equal(redundancy_config_check(&json, why, sizeof(why)), 0);
+        unsigned n = redundancy_config_for_stream(json, stream);
         json_decref(json);
         return n;
 }
@@ -25,8 +25,8 @@ static void test_one_is_the_rule(void **state)
 {
         (void)state;
         json_t *none = NULL;
-        assert_int_equal(redundancy_check(&none, NULL, 0), 0);
-        assert_int_equal(redundancy_for_stream(NULL, "cam"), 1);
+        assert_int_equal(redundancy_config_check(&none, NULL, 0), 0);
+        assert_int_equal(redundancy_config_for_stream(NULL, "cam"), 1);
         assert_int_equal(for_stream("[]", "cam"), 1);
         assert_int_equal(for_stream("[{\"match\": \"sports-*\", \"transcoders\": 2}]", "cam"), 1);
 }
@@ -47,7 +47,7 @@ static void assert_refused(const char *text, const char *word)
         json_t *json = json_loads(text, 0, NULL);
         char why[128] = "";
         assert_non_null(json);
-        assert_int_equal(redundancy_check(&json, why, sizeof(why)), ERR_CONFIG);
+        assert_int_equal(redundancy_config_check(&json, why, sizeof(why)), ERR_CONFIG);
         if (!strstr(why, word))
                 fail_msg("\"%s\" does not say \"%s\"", why, word);
         json_decref(json);
