@@ -16,36 +16,13 @@
 
 #include <uv.h>
 
-#include "ingestd/handshakes.h"
-#include "ingestd/rtmp_close_reason.h"
+#include "ingestd/rtmp_session.h"
 
 struct rtmp_server;
-struct publications;
-struct admission;
 struct beat;
 struct tls_server;
 
 #define RTMP_LISTENERS_MAX 2
-
-struct rtmp_limits {
-        unsigned connections;   /* at once, publishing or not */
-        unsigned newcomers;     /* of one address that do not publish yet */
-        struct handshake_limits handshakes;
-        unsigned chunk_streams; /* a connection */
-        uint32_t message_bytes;
-        uint32_t partial_bytes; /* of unfinished messages, a connection that publishes */
-        size_t strangers_bytes; /* kept for all connections that do not publish: budget.h */
-        size_t live_bytes;      /* likewise for those that do; set by the caller to what so many publishers need */
-        int64_t hello_us;       /* from accept to the end of PROXY header and TLS handshake */
-        int64_t publish_us;     /* from accept, or from the end of a stream, to publish */
-        int64_t media_us;       /* a publisher silent for this long is lost */
-};
-
-/* clang-format off */
-#define RTMP_LIMITS_DEFAULT                                                                                            \
-        {.connections = 4096, .newcomers = 256, .handshakes = HANDSHAKE_LIMITS_DEFAULT, .chunk_streams = 64,           \
-         .message_bytes = 8u << 20, .partial_bytes = 9u << 20, .strangers_bytes = 32u << 20, .live_bytes = 256u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
-/* clang-format on */
 
 struct rtmp_server_setup {
         struct publications *publications;

@@ -24,9 +24,9 @@
 #include <stdbool.h>
 
 #include "ingestd/admission.h"
+#include "ingestd/handshakes.h"
 #include "ingestd/publication.h"
 #include "ingestd/rtmp_close_reason.h"
-#include "ingestd/rtmp_server.h"
 
 #define RTMP_EARLY_MAX (256u << 10)
 #define RTMP_TURN_MESSAGES 64 /* who broadcasts sends about as many a second */
@@ -34,6 +34,27 @@
 #define RTMP_STREAMS_AT_ONCE 4            /* begun on one connection, one after the other; encoders begin one, a few again after a pause */
 #define RTMP_STREAM_EVERY_US INT64_C(5000000) /* one more after so long */
 #define RTMP_TURN_COMMANDS 8  /* before; encoders send seven until they publish */
+
+/* What a connection may cost, and all of them together: those of the ports (rtmp_server.h) are here as well. */
+struct rtmp_limits {
+        unsigned connections;   /* at once, publishing or not */
+        unsigned newcomers;     /* of one address that do not publish yet */
+        struct handshake_limits handshakes;
+        unsigned chunk_streams; /* a connection */
+        uint32_t message_bytes;
+        uint32_t partial_bytes; /* of unfinished messages, a connection that publishes */
+        size_t strangers_bytes; /* kept for all connections that do not publish: budget.h */
+        size_t live_bytes;      /* likewise for those that do; set by the caller to what so many publishers need */
+        int64_t hello_us;       /* from accept to the end of PROXY header and TLS handshake */
+        int64_t publish_us;     /* from accept, or from the end of a stream, to publish */
+        int64_t media_us;       /* a publisher silent for this long is lost */
+};
+
+/* clang-format off */
+#define RTMP_LIMITS_DEFAULT                                                                                            \
+        {.connections = 4096, .newcomers = 256, .handshakes = HANDSHAKE_LIMITS_DEFAULT, .chunk_streams = 64,           \
+         .message_bytes = 8u << 20, .partial_bytes = 9u << 20, .strangers_bytes = 32u << 20, .live_bytes = 256u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
+/* clang-format on */
 
 struct rtmp_session;
 
