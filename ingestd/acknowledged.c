@@ -6,8 +6,8 @@ void acknowledged_begin(struct acknowledged *a, uint64_t head)
 {
         a->most_sent = a->sent = a->taken = a->wire_zero = head;
         a->credit = BATCH_FRAMES_MAX;
-        a->answer_us = 0;
-        a->going_back = false;
+        a->answer_us = a->asked_us = 0;
+        a->going_back = a->told = false;
 }
 
 void acknowledged_stay(struct acknowledged *a, uint64_t head, uint64_t seq)
@@ -35,9 +35,22 @@ uint64_t acknowledged_room(const struct acknowledged *a)
 
 void acknowledged_send(struct acknowledged *a, unsigned frames, int64_t now_us)
 {
+        acknowledged_tell(a, frames);
+        a->sent_us = a->asked_us = now_us;
+        a->told = false;
+}
+
+bool acknowledged_may_tell(const struct acknowledged *a, int64_t now_us)
+{
+        bool near = a->answer_us && a->answer_us < RELAY_FAR_US;
+        return near && !a->going_back && acknowledged_room(a) > a->credit / 2 && now_us - a->asked_us < RELAY_TOLD_US;
+}
+
+void acknowledged_tell(struct acknowledged *a, unsigned frames)
+{
         a->sent += frames;
         a->most_sent = a->sent > a->most_sent ? a->sent : a->most_sent;
-        a->sent_us = now_us;
+        a->told = true;
 }
 
 bool acknowledged_possible(const struct acknowledged *a, uint64_t seq)

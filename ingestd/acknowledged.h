@@ -4,6 +4,7 @@
  *   acknowledged_send()      a batch leaves
  *   acknowledged_read()      its answer says which frames the transcoder took, and which are to be sent again
  *   acknowledged_took()      and how long that answer came after the batch
+ *   acknowledged_tell()      a batch leaves that is not answered by itself: the next one that is speaks for it
  *   acknowledged_ground()    of what is under way nothing is known any more: all that was not taken is sent again
  *   acknowledged_stay()      the broadcaster stands by: nothing is sent, wherever the replay begins by now
  *
@@ -31,6 +32,8 @@ struct acknowledged {
         bool going_back;     /* of what is under way not all was taken: nothing is sent until all of it is answered */
         int64_t sent_us;     /* when the last batch left */
         int64_t answer_us;   /* how long an answer takes at least; 0: not known */
+        int64_t asked_us;    /* when the last batch left that is answered */
+        bool told;           /* batches left since */
 };
 
 void acknowledged_begin(struct acknowledged *a, uint64_t head);
@@ -40,6 +43,13 @@ void acknowledged_ground(struct acknowledged *a);
 uint64_t acknowledged_seq(const struct acknowledged *a);  /* the number, by the handle, of the frame to be sent next */
 uint64_t acknowledged_room(const struct acknowledged *a); /* so many more may be sent */
 void acknowledged_send(struct acknowledged *a, unsigned frames, int64_t now_us);
+
+/* What was told is known to be taken this much later at most. */
+#define RELAY_TOLD_US 150000
+/* Whether the next batch may be one that is only told: to a transcoder that is near, and has room for so many frames that they will all
+ * be taken. */
+bool acknowledged_may_tell(const struct acknowledged *a, int64_t now_us);
+void acknowledged_tell(struct acknowledged *a, unsigned frames);
 
 /* False: seq lies beyond all that this handle was sent, so the answer that says it makes no sense. */
 bool acknowledged_possible(const struct acknowledged *a, uint64_t seq);

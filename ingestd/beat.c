@@ -94,9 +94,29 @@ static size_t bytes_of(const struct media *part)
         return sum;
 }
 
-/* Sends what the members have, all of which use the same transcoder. Those that there was no room for keep their place
- * in *list, the others are taken out of it. */
-static void ship(struct beat *b, struct beat_member **list, struct rpc_client *to, bool many)
+static bool asks(const struct beat *b, const struct beat_member *m)
+{
+        return b->all_ask || !m->takes_many || !b->link->tell || !b->link->can_be_told(m->rpc) || b->ops->asks(m);
+}
+
+/* True: it has left, and nobody is told what becomes of it. */
+static bool told(struct beat *b, struct shipment *s, const struct media *parts)
+{
+        const struct media_many many = {.count = s->count, .parts = parts};
+        nng_msg *msg = message_new(MSG_MEDIA_TOLD, media_many_encode, &many);
+        if (!b->link->tell(s->rpc, msg)) {
+                nng_msg_free(msg);
+                return false;
+        }
+        for (uint16_t i = 0; i < s->count; i++)
+                s->members[i]->aboard--;
+        free(s);
+        return true;
+}
+
+/* Sends what the members have, all of which use the same transcoder, and those that ask, or those that do not. Those that there was no room
+ * for keep their place in *list, the others are taken out of it. */
+static void ship(struct beat *b, struct beat_member **list, struct rpc_client *to, bool many, bool ask)
 {
         struct frame frames[BATCH_FRAMES_MAX];
         struct media parts[MEDIA_MANY_MAX];
@@ -106,14 +126,15 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         unsigned most = many ? MEDIA_MANY_MAX : 1;
         while (*list && s->count < most && used < BATCH_FRAMES_MAX && bytes < BEAT_MESSAGE_BYTES) {
                 struct beat_member *m = *list;
-                if (m->rpc != to || (many && !m->takes_many)) {
+                if (m->rpc != to || (many && (!m->takes_many || asks(b, m) != ask))) {
                         list = &m->next;
                         continue;
                 }
                 *list = m->next;
                 m->due = false;
                 struct media *part = &parts[s->count];
-                if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, BEAT_MESSAGE_BYTES - bytes, &s->ends[s->count]))
+                if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, BEAT_MESSAGE_BYTES - bytes, ask,
+                                  &s->ends[s->count]))
                         continue;
                 used += part->count;
                 bytes += bytes_of(part);
@@ -129,6 +150,8 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         stats_add(STAT_BATCHES, 1);
         stats_add(STAT_RELAYED_FRAMES, used);
         stats_add(STAT_RELAYED_BYTES, (int64_t)bytes);
+        if (!ask && told(b, s, parts))
+                return;
         s->sent_us = clock_mono_us();
         s->next = b->under_way;
         s->prev = &b->under_way;
@@ -156,13 +179,17 @@ static void on_beat(uv_timer_t *timer)
         b->running = false;
         if (b->read)
                 wait_for_beat(b);
+        b->all_ask = uv_now(b->loop) - b->asked_ms >= BEAT_ASKED_MS;
+        if (b->all_ask)
+                b->asked_ms = uv_now(b->loop);
         while (b->due) {
                 struct beat_member *m = b->due;
                 if (m->rpc)
-                        ship(b, &b->due, m->rpc, m->takes_many);
+                        ship(b, &b->due, m->rpc, m->takes_many, asks(b, m));
                 else
                         beat_leave(b, m);
         }
+        b->all_ask = false;
 }
 
 void beat_join(struct beat *b, struct beat_member *m)
@@ -189,7 +216,7 @@ void beat_now(struct beat *b, struct beat_member *m)
         beat_leave(b, m);
         struct beat_member *alone = m;
         m->next = NULL;
-        ship(b, &alone, m->rpc, false);
+        ship(b, &alone, m->rpc, false, true);
 }
 
 void beat_leave(struct beat *b, struct beat_member *m)

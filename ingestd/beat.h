@@ -4,6 +4,9 @@
  * gathered and what is due for the same transcoder leaves together (MEDIA_MANY), if that transcoder takes it. Nor is there any use in
  * reading a frame sooner than that: who reads sockets does it to the same beat, just before what it brought is sent.
  *
+ * Most batches want no answer: at one beat of BEAT_ASKED_MS all ask for theirs, which says of all before how far they were taken. A
+ * transcoder that cannot be told so, or a member that has to know, is asked each time.
+ *
  *   beat_read    so does this one from now on, while there is anything to be read
  *   beat_join    the member has frames, and is asked for them at the next beat
  *   beat_now     the same, at once and alone
@@ -20,6 +23,7 @@
 #include "proto/media.h"
 
 #define BEAT_CALL_MS 1500 /* deadline of MEDIA: it is answered within milliseconds, by a loop that never works */
+#define BEAT_ASKED_MS 100
 #define BEAT_MESSAGE_BYTES (1u << 20) /* of frames; one that is larger goes alone */
 
 struct shipment;
@@ -41,8 +45,9 @@ struct beat_batch {
 
 struct beat_ops {
         /* Puts what is to be sent into part, its frames (at most `most`, which is at least 1, and at most max_bytes
-         * beyond the first) into room. False: nothing after all. *end: whatever answered() is to be told. */
-        bool (*fill)(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, uint64_t *end);
+         * beyond the first) into room. asks: answered() comes. False: nothing after all. *end: whatever answered() is to be told. */
+        bool (*fill)(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks, uint64_t *end);
+        bool (*asks)(const struct beat_member *m); /* it has to know what becomes of its batch */
         /* err 0: reply is the transcoder's. Never from inside beat_join() or beat_now(). */
         void (*answered)(struct beat_member *m, int err, const struct media_reply *reply, const struct beat_batch *of);
 };
@@ -54,6 +59,8 @@ struct beat {
         uv_loop_t *loop;
         uv_timer_t timer;
         bool running;
+        uint64_t asked_ms; /* when all asked last, by the loop's clock */
+        bool all_ask;      /* at the beat that is under way */
         struct beat_member *due;
         struct shipment *under_way;
         void (*read)(void *arg); /* NULL: nobody reads to the beat */

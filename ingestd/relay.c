@@ -375,7 +375,28 @@ static void load(const struct relay *r, struct media *part, struct frame *room, 
         }
 }
 
-static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, uint64_t *end)
+/* What becomes of a batch is to be known when it may not be taken, or when the broadcast or the transcoder's part in it changes. */
+static bool asks(const struct beat_member *m)
+{
+        const struct relay *r = (const void *)((const char *)m - offsetof(struct relay, at));
+        return r->state != RELAY_LIVE || m->aboard || r->broadcast->finish || r->said_shadow == r->role->leads ||
+               !acknowledged_may_tell(&r->ack, clock_mono_us());
+}
+
+/* A batch does. Of those that are only told, the first sees to it that one is asked about them, also when no more frames come. */
+static void leaves(struct relay *r, unsigned frames, bool asks)
+{
+        if (asks) {
+                acknowledged_send(&r->ack, frames, clock_mono_us());
+                uv_timer_stop(&r->timer);
+                return;
+        }
+        if (!r->ack.told)
+                relay_wait(r, RELAY_TOLD_US / US_PER_MS);
+        acknowledged_tell(&r->ack, frames);
+}
+
+static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks, uint64_t *end)
 {
         struct relay *r = relay_of(m);
         if (!relay_reads(r))
@@ -397,11 +418,10 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
                 uint64_t allowed = acknowledged_room(&r->ack);
                 load(r, part, room, allowed < most ? allowed : most, max_bytes);
         }
-        acknowledged_send(&r->ack, part->count, clock_mono_us());
+        leaves(r, part->count, asks);
         *end = r->ack.sent;
         if (r->role->leads && r->ack.sent > r->broadcast->sent)
                 r->broadcast->sent = r->ack.sent;
-        uv_timer_stop(&r->timer);
         return true;
 }
 
@@ -466,6 +486,13 @@ static void go_on_standing_by(struct relay *r)
                 relay_wait(r, RELAY_STANDBY_MS);
 }
 
+/* Without frames, and there is time until the next beat. */
+static void ask(struct relay *r)
+{
+        if (in_step(r))
+                beat_join(&r->all->beat, &r->at);
+}
+
 static void live_timer(struct relay *r)
 {
         if (r->at.aboard) {
@@ -476,8 +503,10 @@ static void live_timer(struct relay *r)
         bool over = r->broadcast->finish && (r->ack.taken >= replay_of(r)->tail || overdue(r));
         if (over && !is_to_lead(r))
                 end_stream(r);
-        else
+        else if (has_more(r) || r->broadcast->finish || is_to_lead(r))
                 relay_send(r);
+        else
+                ask(r);
 }
 
 static void standby_timer(struct relay *r)
@@ -486,8 +515,10 @@ static void standby_timer(struct relay *r)
                 return;
         if (r->broadcast->finish && !is_to_lead(r))
                 end_stream(r);
-        else
+        else if (is_to_lead(r))
                 relay_send(r);
+        else
+                ask(r);
 }
 
 /* Media: batches are answered -------------------------------------------------------------------------------------- */
@@ -672,7 +703,7 @@ void relay_finish(struct relay *r)
 
 /* Life ------------------------------------------------------------------------------------------------------------- */
 
-static const struct beat_ops beat_ops = {.fill = fill, .answered = on_answered};
+static const struct beat_ops beat_ops = {.fill = fill, .asks = asks, .answered = on_answered};
 
 void relays_open(struct relays *rs)
 {

@@ -20,6 +20,9 @@ struct relay_link {
         /* timeout_ms: of one that is near (rpc_call_far). */
         struct rpc_call *(*call)(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done,
                                  void *arg);
+        /* MEDIA that wants no answer may be sent there; and sends it, unless false, when msg stays the caller's. NULL: to nobody. */
+        bool (*can_be_told)(const struct rpc_client *c);
+        bool (*tell)(struct rpc_client *c, nng_msg *msg);
         void (*cancel)(struct rpc_call *call);
         void (*drop)(struct rpc_client *c, const char *why); /* it sent what makes no sense */
         struct clock_ahead (*clock)(const struct rpc_client *c);

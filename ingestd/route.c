@@ -81,5 +81,10 @@ static size_t walk(void *arg, const char *stream, struct relay_candidate *out, s
         return n;
 }
 
-const struct relay_link route_link = {.walk = walk, .call = rpc_call_far, .cancel = rpc_cancel, .drop = rpc_client_drop,
+static bool can_be_told(const struct rpc_client *c)
+{
+        return rpc_client_info(c)->can & CAN_BE_TOLD;
+}
+
+const struct relay_link route_link = {.walk = walk, .call = rpc_call_far, .can_be_told = can_be_told, .tell = rpc_tell, .cancel = rpc_cancel, .drop = rpc_client_drop,
                                       .clock = rpc_client_clock};

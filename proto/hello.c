@@ -17,7 +17,8 @@ static void write_fields(struct writer *w, const struct hello *m)
         writer_u8(w, m->role);
         writer_str(w, m->id);
         writer_i64(w, m->incarnation_us);
-        writer_u32(w, m->load_permille);
+        writer_u16(w, m->can);
+        writer_u16(w, m->load_permille);
         writer_u8(w, m->draining);
         writer_str(w, m->zone);
         writer_i64(w, m->came_us);
@@ -52,7 +53,8 @@ int hello_decode(struct reader *r, struct hello *m)
                 reader_fail(r);
         check_name(r, m->id, sizeof(m->id), node_id_valid, 0);
         m->incarnation_us = check_time(r);
-        m->load_permille = reader_u32(r);
+        m->can = reader_u16(r);
+        m->load_permille = reader_u16(r);
         m->draining = check_flags(r, 1);
         check_name(r, m->zone, sizeof(m->zone), zone_valid, 1);
         m->came_us = check_time_from_zero(r);
@@ -125,7 +127,8 @@ void hello_fill(struct hello *m, const struct node_identity *self, enum hello_si
                 .version = PROTO_VERSION,
                 .role = (uint8_t)self->role,
                 .incarnation_us = self->incarnation_us,
-                .load_permille = self->load_permille,
+                .can = self->can,
+                .load_permille = (uint16_t)(self->load_permille < UINT16_MAX ? self->load_permille : UINT16_MAX),
                 .draining = self->draining,
                 .came_us = came_us,
                 .sent_us = clock_wall_us(),

@@ -3,7 +3,8 @@
  * Times are media time: µs since the session's epoch (ingestd/timeline.c makes them; nobody else changes them). One batch of
  * MEDIA is in flight per session, to a transcoder that is far away several, in order (one that is not is ERR_ORDER); an empty
  * batch is sent every 500 ms when there is nothing to send, so silence means that the proxy is gone. The transcoder answers
- * MEDIA as soon as the frames are queued. */
+ * MEDIA as soon as the frames are queued. One that is near is told most batches without an answer (MEDIA_TOLD): every 100 ms one is
+ * answered, for all before it. */
 #ifndef PROTO_MEDIA_H
 #define PROTO_MEDIA_H
 
@@ -135,6 +136,8 @@ int media_reply_decode(struct reader *r, struct media_reply *m);
 
 /* MEDIA of many sessions in one message, each as if it had come alone, so that a beat's worth of streams costs one request.
  * The answer has theirs in the same order. */
+/* MEDIA_TOLD has the same fields and no answer: it says nothing of what becomes of its frames. The next MEDIA that is answered does, of all
+ * before it; what was not taken is sent again from there. Only to a node that can be told (HELLO). */
 #define MEDIA_MANY_MAX 64
 struct media_many {
         uint16_t count; /* ≤ MEDIA_MANY_MAX; BATCH_MAX bounds the bytes of them all */

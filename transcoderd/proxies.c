@@ -273,6 +273,22 @@ static void handle_media_many(struct sessions *ss, struct rpc_request *req)
         buf_unref(&whole);
 }
 
+static void handle_media_told(struct sessions *ss, struct rpc_request *req)
+{
+        struct reader parts[MEDIA_MANY_MAX];
+        struct media_reply reply;
+        uint16_t count;
+        struct buf *whole = take_message(req);
+        int err = media_many_decode(&req->body, parts, &count);
+        for (int i = 0; !err && i < count; i++)
+                err = decode_and_take(ss, &parts[i], whole, &reply);
+        if (!err)
+                rpc_pass(req);
+        else
+                rpc_drop(req, "malformed MEDIA_TOLD");
+        buf_unref(&whole);
+}
+
 /* ---- CLOSE ---------------------------------------------------------------------------------------------------------- */
 
 static void handle_close(struct sessions *ss, struct rpc_request *req)
@@ -311,6 +327,9 @@ void proxies_handle(void *arg, struct rpc_request *req)
                 break;
         case MSG_MEDIA_MANY:
                 handle_media_many(arg, req);
+                break;
+        case MSG_MEDIA_TOLD:
+                handle_media_told(arg, req);
                 break;
         case MSG_CLOSE:
                 handle_close(arg, req);

@@ -10,7 +10,7 @@
  * id are held against it. Each request is held against proto/may.h before the handler sees it. A message that does not
  * decode is answered by closing its connection: rpc_drop().
  *
- * server:  rpc_server_open → handler(req) … rpc_reply(req) or rpc_drop(req), each once, any time later → rpc_server_close
+ * server:  rpc_server_open → handler(req) … rpc_reply(req), rpc_pass(req) or rpc_drop(req), each once, any time later → rpc_server_close
  * client:  rpc_client_open → rpc_call … done() exactly once per call → rpc_client_close */
 #ifndef COMMON_CLUSTER_RPC_H
 #define COMMON_CLUSTER_RPC_H
@@ -31,10 +31,12 @@
 
 /* Who we are; filled by daemon.c before any socket opens. load and draining may change at any time (loop thread). */
 enum node_role { ROLE_INGESTD = 1, ROLE_TRANSCODERD, ROLE_ORIGIND, ROLE_EDGED };
+enum node_can { CAN_BE_TOLD = 1 }; /* MEDIA that wants no answer */
 struct node_identity {
         char id[64];
         int64_t incarnation_us; /* wall clock at start */
         enum node_role role;
+        uint16_t can; /* enum node_can; set before any socket opens */
         uint32_t load_permille;
         bool draining; /* others are to be asked first: it leaves, or cannot be of use now */
         const char *cluster_token; /* "" : none */
@@ -68,6 +70,7 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
 int rpc_server_port(const struct rpc_server *s);         /* the one it listens on, for port 0 */
 void rpc_reply(struct rpc_request *req, nng_msg *reply); /* takes reply */
 void rpc_drop(struct rpc_request *req, const char *why); /* logs why, counts, closes the peer's connection */
+void rpc_pass(struct rpc_request *req); /* it was told, and no answer is waited for: rpc_tell() */
 /* Whether the node has a connection here on which it said a good HELLO; and to be told when its last one has ended (not
  * by rpc_server_close). */
 bool rpc_server_has(const struct rpc_server *s, const char *node_id);
@@ -90,6 +93,7 @@ struct peer_info {
         enum node_role role;
         char id[64];
         int64_t incarnation_us;
+        uint16_t can;
         uint32_t load_permille;
         char zone[32];
 };
@@ -115,6 +119,11 @@ struct rpc_call *rpc_call(struct rpc_client *c, nng_msg *request, unsigned timeo
 #define RPC_FAR_ROUNDS 4
 #define RPC_FAR_MOST_MS 2000
 struct rpc_call *rpc_call_far(struct rpc_client *c, nng_msg *request, unsigned near_ms, rpc_done *done, void *arg);
+/* Sends what wants no answer. Whether it arrives nobody tells: the next call that is answered shows how far the peer has come. What is told
+ * leaves in order, and before what is called later; a peer's threads may still hand it over in another one. False: it is not sent, for there
+ * is no connection, or RPC_TELLS_MAX are on their way; the message is the caller's then. */
+#define RPC_TELLS_MAX 16
+bool rpc_tell(struct rpc_client *c, nng_msg *msg);
 void rpc_cancel(struct rpc_call *call); /* only before done(); done() still comes, with ERR_CANCELED or its result */
 /* Calls under way end with ERR_CANCELED during the call; may be called from any callback of the client itself. */
 void rpc_client_close(struct rpc_client *c);

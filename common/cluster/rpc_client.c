@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,13 @@ struct rpc_call {
         bool posted;
 };
 
+/* One context, for messages that want no answer, one after the other. */
+struct teller {
+        nng_ctx ctx;
+        nng_aio *aio; /* NULL: it was not needed yet */
+        atomic_bool busy; /* nng has a message of it */
+};
+
 /* A connection came or went: from nng's threads to the loop. */
 struct notice {
         struct mail mail;
@@ -66,6 +74,7 @@ struct rpc_client {
         pthread_mutex_t lock;
         struct rpc_call *calls, *idle;
         unsigned call_count;
+        struct teller tellers[RPC_TELLS_MAX];
         struct rpc_call *hello; /* under way */
         uint32_t pipe;          /* 0: no connection */
         struct cluster_name shown; /* by its certificate, on this connection; with TLS */
@@ -95,7 +104,7 @@ static void set_info(struct rpc_client *c, const struct peer_info *info)
 {
         struct peer_info old = c->info;
         bool same = old.state == info->state && old.role == info->role && strcmp(old.id, info->id) == 0 &&
-                    old.incarnation_us == info->incarnation_us && old.load_permille == info->load_permille &&
+                    old.incarnation_us == info->incarnation_us && old.can == info->can && old.load_permille == info->load_permille &&
                     strcmp(old.zone, info->zone) == 0;
         if (same || c->closing)
                 return;
@@ -368,6 +377,65 @@ void rpc_cancel(struct rpc_call *call)
         stop_call(call, NNG_ECANCELED);
 }
 
+/* ---- messages that want no answer ------------------------------------------------------------------------------- */
+
+static void on_told(void *arg) /* nng's threads */
+{
+        struct teller *t = arg;
+        if (nng_aio_result(t->aio) != 0) {
+                nng_msg_free(nng_aio_get_msg(t->aio));
+                nng_aio_set_msg(t->aio, NULL);
+        }
+        atomic_store(&t->busy, false);
+}
+
+static bool teller_open(struct teller *t, nng_socket socket)
+{
+        if (t->aio)
+                return true;
+        if (nng_aio_alloc(&t->aio, on_told, t) != 0)
+                return false;
+        if (nng_ctx_open(&t->ctx, socket) == 0)
+                return true;
+        nng_aio_free(t->aio);
+        t->aio = NULL;
+        return false;
+}
+
+bool rpc_tell(struct rpc_client *c, nng_msg *msg)
+{
+        struct teller *t = c->tellers, *end = t + RPC_TELLS_MAX;
+        if (c->closing || !c->pipe || !c->greeted)
+                return false;
+        while (t < end && atomic_load(&t->busy))
+                t++;
+        if (t == end || !teller_open(t, c->socket))
+                return false;
+        atomic_store(&t->busy, true);
+        nng_aio_set_msg(t->aio, msg);
+        nng_aio_set_timeout(t->aio, RPC_DEAD_MS);
+        nng_ctx_send(t->ctx, t->aio);
+        return true;
+}
+
+/* What is not sent yet would go to whoever answers the next connection. */
+static void end_tells(struct rpc_client *c, int rv)
+{
+        for (unsigned i = 0; i < RPC_TELLS_MAX; i++) {
+                if (c->tellers[i].aio && atomic_load(&c->tellers[i].busy))
+                        nng_aio_abort(c->tellers[i].aio, rv);
+        }
+}
+
+static void free_tellers(struct rpc_client *c)
+{
+        for (unsigned i = 0; i < RPC_TELLS_MAX; i++) {
+                if (c->tellers[i].aio)
+                        nng_aio_free(c->tellers[i].aio);
+                c->tellers[i].aio = NULL;
+        }
+}
+
 /* ---- HELLO ------------------------------------------------------------------------------------------------------ */
 
 static void send_hello(struct rpc_client *c);
@@ -378,6 +446,7 @@ static void hello_accepted(struct rpc_client *c, const struct hello *m)
                 .state = m->draining ? PEER_DRAINING : PEER_LIVE,
                 .role = (enum node_role)m->role,
                 .incarnation_us = m->incarnation_us,
+                .can = m->can,
                 .load_permille = m->load_permille,
         };
         memcpy(info.id, m->id, sizeof(info.id));
@@ -503,6 +572,7 @@ static void connection_down(struct rpc_client *c, uint32_t pipe)
         /* nng ended those that were sent; those still queued would wait for the next connection. */
         for (struct rpc_call *call = c->calls; call; call = call->next)
                 stop_call(call, NNG_ECONNRESET);
+        end_tells(c, NNG_ECONNRESET);
         set_dead(c);
 }
 
@@ -613,6 +683,10 @@ static void silence(struct rpc_client *c)
                 if (call->aio)
                         nng_aio_stop(call->aio);
         }
+        for (unsigned i = 0; i < RPC_TELLS_MAX; i++) {
+                if (c->tellers[i].aio)
+                        nng_aio_stop(c->tellers[i].aio);
+        }
         if (c->gate) {
                 /* no dialing anew for the connections that end now */
                 nng_dialer_set_ms(c->dialer, NNG_OPT_RECONNMAXT, NEVER_MS);
@@ -637,6 +711,7 @@ void rpc_client_close(struct rpc_client *c)
         silence(c);
         mailbox_close_then(&c->mailbox, mailbox_closed);
         assert(!c->calls);
+        free_tellers(c);
         while (c->idle) {
                 struct rpc_call *call = c->idle;
                 c->idle = call->next;

@@ -343,6 +343,14 @@ void rpc_reply(struct rpc_request *req, nng_msg *reply)
         end_unread(s);
 }
 
+void rpc_pass(struct rpc_request *req)
+{
+        struct slot *slot = req->impl;
+        assert(slot->state == SLOT_LOOP);
+        release(slot);
+        receive(slot);
+}
+
 void rpc_drop(struct rpc_request *req, const char *why)
 {
         struct slot *slot = req->impl;

@@ -78,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 break;
         CASE(MSG_MEDIA_REPLY, media_reply)
         case MSG_MEDIA_MANY:
+        case MSG_MEDIA_TOLD:
                 fuzz_media_many(&r, whole);
                 break;
         CASE(MSG_MEDIA_MANY_REPLY, media_many_reply)

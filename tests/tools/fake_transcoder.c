@@ -43,7 +43,7 @@ struct stream {
 };
 
 static uv_loop_t loop;
-static struct node_identity self = {.role = ROLE_TRANSCODERD, .cluster_token = ""};
+static struct node_identity self = {.role = ROLE_TRANSCODERD, .can = CAN_BE_TOLD, .cluster_token = ""};
 static struct rpc_server *server;
 static struct stream *streams;
 static uint64_t handles;
@@ -253,6 +253,22 @@ static void on_media_many(struct rpc_request *req)
         buf_unref(&whole);
 }
 
+static void on_media_told(struct rpc_request *req)
+{
+        struct media_reply reply;
+        struct reader parts[MEDIA_MANY_MAX];
+        uint16_t count;
+        struct buf *whole = take_message(req);
+        int err = media_many_decode(&req->body, parts, &count);
+        for (int i = 0; !err && i < count; i++)
+                err = take_media(&parts[i], whole, &reply);
+        if (err)
+                rpc_drop(req, "malformed MEDIA_TOLD");
+        else
+                rpc_pass(req);
+        buf_unref(&whole);
+}
+
 static void on_close(struct rpc_request *req)
 {
         struct close_stream m;
@@ -279,6 +295,8 @@ static void on_request(void *arg, struct rpc_request *req)
                 on_media(req);
         else if (req->type == MSG_MEDIA_MANY)
                 on_media_many(req);
+        else if (req->type == MSG_MEDIA_TOLD)
+                on_media_told(req);
         else if (req->type == MSG_CLOSE)
                 on_close(req);
         else

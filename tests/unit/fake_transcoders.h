@@ -57,6 +57,8 @@ struct node {
         uint32_t credit;
         bool credit_once; /* it is told in one answer, and then 0 */
         bool draining, malformed, silent, takes_many, holds, standby;
+        bool can_be_told, loses_told; /* loses_told: what it is told comes to nothing */
+        unsigned told;
         uint32_t generation; /* that OPEN is answered with; 0: counted */
         uint32_t now;        /* that MEDIA is answered with */
         bool sour;           /* media_status stays, whatever is opened */
@@ -148,8 +150,15 @@ static inline struct clock_ahead fake_clock(const struct rpc_client *c)
         return ((const struct node *)c)->clock;
 }
 
-static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call, .cancel = fake_cancel,
-                                             .drop = fake_drop, .clock = fake_clock};
+static inline bool fake_can_be_told(const struct rpc_client *c)
+{
+        return ((const struct node *)c)->can_be_told;
+}
+
+static bool fake_tell(struct rpc_client *c, nng_msg *msg);
+
+static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call, .can_be_told = fake_can_be_told, .tell = fake_tell,
+                                             .cancel = fake_cancel, .drop = fake_drop, .clock = fake_clock};
 
 static inline nng_msg *answer_open(struct node *n, struct reader *r)
 {
@@ -229,6 +238,25 @@ static inline struct media_reply take_batch(struct node *n, struct reader *r, st
         }
         reply.next_seq = reply.status == ERR_NOT_FOUND ? 0 : s->next_seq + n->lie;
         return reply;
+}
+
+static bool fake_tell(struct rpc_client *c, nng_msg *msg)
+{
+        struct node *n = (struct node *)c;
+        struct reader r, parts[MEDIA_MANY_MAX];
+        uint16_t count;
+        if (n->lost)
+                return false;
+        struct buf *whole = buf_copy(nng_msg_body(msg), nng_msg_len(msg));
+        reader_init(&r, whole->data, whole->len);
+        assert_int_equal(reader_u8(&r), MSG_MEDIA_TOLD);
+        assert_int_equal(media_many_decode(&r, parts, &count), 0);
+        n->told++;
+        for (uint16_t i = 0; i < count && !n->loses_told; i++)
+                take_batch(n, &parts[i], whole);
+        buf_unref(&whole);
+        nng_msg_free(msg);
+        return true;
 }
 
 static inline nng_msg *answer_media(struct node *n, nng_msg *msg, bool many)

@@ -32,7 +32,7 @@ static bool asks(enum node_role who, enum node_role whom, uint8_t type, const ch
 static const char *allowed(enum node_role who, enum node_role whom)
 {
         if (who == ROLE_INGESTD && whom == ROLE_TRANSCODERD)
-                return "OPEN MEDIA MEDIA_MANY CLOSE";
+                return "OPEN MEDIA MEDIA_MANY MEDIA_TOLD CLOSE";
         if (who == ROLE_TRANSCODERD && whom == ROLE_ORIGIND)
                 return "CLAIM PUT END";
         if (who == ROLE_ORIGIND && whom == ROLE_ORIGIND)

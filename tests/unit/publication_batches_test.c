@@ -136,6 +136,118 @@ static void test_a_far_transcoder_that_is_lost_costs_no_frame(void **state)
         assert_pictures(&t.node[1], 0, 0, sent + 10);
 }
 
+/* A beat each 2 ms, and a transcoder that need not be asked each time, and is known to be near. */
+static void start_told(struct caster *c)
+{
+        t.node[0].takes_many = t.node[1].takes_many = true;
+        start(c, 5);
+        UNTIL(!t.node[0].in_flight);
+        t.ingest.relays.beat.gather_ms = 2;
+        t.node[0].can_be_told = t.node[1].can_be_told = true;
+        t.node[0].told = t.node[0].batches = t.node[0].messages = 0;
+}
+
+/* Pictures [from, to), one a beat or so. */
+static void send_slowly(struct caster *c, int from, int to)
+{
+        for (int n = from; n < to; n++) {
+                send_media(c, n, n + 1);
+                unsigned before = t.node[0].told + t.node[0].messages;
+                UNTIL(t.node[0].told + t.node[0].messages > before);
+        }
+}
+
+static size_t kept_bytes(const struct caster *c)
+{
+        struct publication_view v;
+        publication_tell(c->p, &v);
+        return v.kept_bytes;
+}
+
+static void test_a_near_transcoder_is_told_most_batches_and_asked_about_all_of_them(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_told(&c);
+        int64_t begun_us = clock_mono_us();
+        send_slowly(&c, 5, 105);
+        unsigned most_asked = (unsigned)((clock_mono_us() - begun_us) / (BEAT_ASKED_MS * MS)) + 2;
+        assert_true(t.node[0].messages <= most_asked); /* once each BEAT_ASKED_MS, however busy this machine is */
+        assert_true(t.node[0].told > 0);
+        assert_int_equal(t.node[0].taken_count, 2 * 105);
+        t.node[0].stored_us = 104 * 40 * MS;
+        UNTIL(kept_bytes(&c) < 30 * 2 * (REPLAY_FRAME_BYTES + 1)); /* it hears what is stored though no frame comes */
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_pictures(&t.node[0], 0, 0, 105);
+}
+
+static void test_what_was_told_and_is_not_taken_is_sent_again(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_told(&c);
+        t.node[0].loses_told = true;
+        send_slowly(&c, 5, 20);
+        assert_true(t.node[0].taken_count < 2 * 20 || t.node[0].told == 0);
+        t.node[0].loses_told = false;
+        UNTIL(t.node[0].taken_count == 2 * 20);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_pictures(&t.node[0], 0, 0, 20);
+}
+
+/* It died with what it was told: none of that counts as taken. */
+static void test_what_a_transcoder_was_told_goes_to_the_next_one_when_it_is_lost(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_told(&c);
+        t.node[0].loses_told = true;
+        send_slowly(&c, 5, 12);
+        t.node[0].lost = true;
+        t.node[0].listed = false;
+        ingest_lose(&t.ingest, client(0));
+        UNTIL(t.node[1].opens == 1);
+        UNTIL(t.node[1].taken_count > 0 && t.node[1].taken[t.node[1].taken_count - 1].dts_us == 11 * 40 * MS);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[1].closes == 1);
+        assert_pictures(&t.node[1], 0, 0, 12);
+}
+
+static void test_the_end_of_a_stream_waits_for_what_was_only_told(void **state)
+{
+        (void)state;
+        struct caster c;
+        int64_t untaken = stats_get(STAT_UNTAKEN_FRAMES);
+        start_told(&c);
+        t.node[0].loses_told = true;
+        send_slowly(&c, 5, 9);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_pictures(&t.node[0], 0, 0, 9);
+        assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES), untaken);
+}
+
+static void test_one_that_has_little_room_is_told_no_more_than_it_takes(void **state)
+{
+        (void)state;
+        struct caster c;
+        start_told(&c);
+        t.node[0].credit = 3;
+        send_slowly(&c, 5, 6);
+        unsigned asked = t.node[0].messages;
+        UNTIL(t.node[0].messages > asked && !t.node[0].in_flight); /* now it is known */
+        t.node[0].told = t.node[0].messages = 0;
+        send_slowly(&c, 6, 30);
+        UNTIL(t.node[0].taken_count == 2 * 30);
+        assert_int_equal(t.node[0].disordered, 0);
+        assert_true(t.node[0].messages + 1 >= t.node[0].told); /* of three frames two may be told, and then it is asked */
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        assert_pictures(&t.node[0], 0, 0, 30);
+}
+
 static int beats;
 
 static void read_a_picture(void *arg)
@@ -295,6 +407,11 @@ int main(void)
                 TEST(test_an_answer_that_others_overtook_says_nothing),
                 TEST(test_credit_counts_what_is_under_way),
                 TEST(test_a_far_transcoder_that_is_lost_costs_no_frame),
+                TEST(test_a_near_transcoder_is_told_most_batches_and_asked_about_all_of_them),
+                TEST(test_what_was_told_and_is_not_taken_is_sent_again),
+                TEST(test_what_a_transcoder_was_told_goes_to_the_next_one_when_it_is_lost),
+                TEST(test_the_end_of_a_stream_waits_for_what_was_only_told),
+                TEST(test_one_that_has_little_room_is_told_no_more_than_it_takes),
                 TEST(test_what_is_read_to_the_beat_is_sent_with_that_beat),
                 TEST(test_streams_that_are_due_together_share_a_message),
                 TEST(test_a_lost_message_is_every_streams_loss_and_no_others),

@@ -114,6 +114,8 @@ struct server {
         size_t held_count, requests;
         struct buf *taken;
         char address[32];
+        size_t told;
+        bool told_in_order;
 };
 
 static bool body_is(const struct rpc_request *req, const char *word)
@@ -143,6 +145,10 @@ static void handle(void *arg, struct rpc_request *req)
                 s->held[s->held_count++] = req;
         } else if (body_is(req, "drop")) {
                 rpc_drop(req, "it asked to be dropped");
+        } else if (req->type == MSG_MEDIA_TOLD) { /* each says how many came before it */
+                s->told_in_order = s->told_in_order && reader_left(&req->body) == 1 && *req->body.p == (uint8_t)s->told;
+                s->told++;
+                rpc_pass(req);
         } else if (body_is(req, "take")) {
                 s->taken = buf_wrap(nng_msg_body(req->msg), nng_msg_len(req->msg), free_msg, req->msg);
                 req->msg = NULL;
@@ -155,6 +161,7 @@ static void handle(void *arg, struct rpc_request *req)
 static void serve_at(struct server *s, uv_loop_t *l, int port, unsigned contexts, const char *token)
 {
         memset(s, 0, sizeof(*s));
+        s->told_in_order = true;
         s->self = (struct node_identity){.id = "server-1", .incarnation_us = 1000, .role = server_role,
                                          .load_permille = 250, .zone = "hall-2", .cluster_token = token, .certs = server_certs};
         assert_int_equal(rpc_server_open(&s->rpc, l, "127.0.0.1", port, contexts, &s->self, handle, s), 0);
@@ -362,7 +369,7 @@ static void expect_nothing_is_answered(struct bare *b, struct server *s)
 {
         static const uint8_t types[] = {
                 MSG_HELLO_REPLY, MSG_CHALLENGE, 4, MSG_OPEN, MSG_OPEN_REPLY, MSG_MEDIA, MSG_MEDIA_REPLY, MSG_CLOSE,
-                MSG_CLOSE_REPLY, MSG_MEDIA_MANY, MSG_MEDIA_MANY_REPLY, MSG_CLAIM, MSG_CLAIM_REPLY, MSG_PUT, MSG_PUT_REPLY,
+                MSG_CLOSE_REPLY, MSG_MEDIA_MANY, MSG_MEDIA_MANY_REPLY, MSG_MEDIA_TOLD, MSG_CLAIM, MSG_CLAIM_REPLY, MSG_PUT, MSG_PUT_REPLY,
                 MSG_END, MSG_END_REPLY, MSG_FETCH, MSG_FETCH_REPLY, MSG_REFUSED, 77, 255};
         nng_msg *reply;
         size_t before = s->requests;

@@ -141,6 +141,15 @@ void rpc_reply(struct rpc_request *req, nng_msg *reply)
         p->reply = reply;
 }
 
+static unsigned passed; /* requests that want no answer */
+
+void rpc_pass(struct rpc_request *req)
+{
+        nng_msg_free(req->msg);
+        req->msg = NULL;
+        passed++;
+}
+
 void rpc_drop(struct rpc_request *req, const char *why)
 {
         struct proxy *p = (struct proxy *)req;

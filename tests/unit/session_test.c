@@ -273,16 +273,44 @@ static void test_malformed_messages_cost_the_connection_and_nothing_else(void **
 }
 
 /* One frame each, for two handles, in one message. */
-static nng_msg *many(uint64_t a, uint64_t a_seq, uint64_t b, uint64_t b_seq)
+static nng_msg *many_of(uint8_t type, uint64_t a, uint64_t a_seq, uint64_t b, uint64_t b_seq)
 {
         struct buf *bytes = buf_copy("frame", 5);
         struct frame frame = {.codec = CODEC_H264, .bytes = bytes};
         struct media parts[] = {{.handle = a, .first_seq = a_seq, .count = 1, .frames = &frame},
                                 {.handle = b, .first_seq = b_seq, .count = 1, .frames = &frame}};
         struct media_many m = {.count = 2, .parts = parts};
-        nng_msg *msg = message_new(MSG_MEDIA_MANY, media_many_encode, &m);
+        nng_msg *msg = message_new(type, media_many_encode, &m);
         buf_unref(&bytes);
         return msg;
+}
+
+static nng_msg *many(uint64_t a, uint64_t a_seq, uint64_t b, uint64_t b_seq)
+{
+        return many_of(MSG_MEDIA_MANY, a, a_seq, b, b_seq);
+}
+
+static void test_what_is_only_told_is_taken_and_the_next_answer_says_so(void **state)
+{
+        (void)state;
+        uint64_t handle = begin();
+        unsigned before = passed;
+        say(0, many_of(MSG_MEDIA_TOLD, handle + 1, 0, handle, 0));
+        assert_null(proxies[0].reply);
+        assert_int_equal(passed, before + 1);
+        assert_int_equal(pipeline->frames, 1);
+        say(0, many_of(MSG_MEDIA_TOLD, handle, 1, handle, 5)); /* the second part overtook what is before it */
+        assert_int_equal(pipeline->frames, 2);
+        struct media_reply m = feed(0, handle, 6, 1);
+        assert_int_equal(m.status, ERR_ORDER);
+        assert_int_equal(m.next_seq, 2);
+        assert_int_equal(feed(0, handle, 2, 1).next_seq, 3);
+
+        nng_msg *cut = many_of(MSG_MEDIA_TOLD, handle, 3, handle, 4);
+        nng_msg_chop(cut, 1);
+        say(0, cut);
+        assert_true(proxies[0].dropped);
+        assert_int_equal(passed, before + 2);
 }
 
 static void test_batches_that_share_a_message_are_answered_as_if_alone(void **state)
@@ -836,6 +864,7 @@ int main(void)
                 TEST(test_a_handle_that_never_was_is_not_found),
                 TEST(test_malformed_messages_cost_the_connection_and_nothing_else),
                 TEST(test_batches_that_share_a_message_are_answered_as_if_alone),
+                TEST(test_what_is_only_told_is_taken_and_the_next_answer_says_so),
                 TEST(test_another_proxy_takes_the_running_session_over),
                 TEST(test_a_configuration_without_room_waits_and_so_do_its_frames),
                 TEST(test_a_silent_proxy_begins_the_grace_time),

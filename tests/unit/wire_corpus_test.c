@@ -99,6 +99,7 @@ static void test_media(void **state)
         keep_message("wire/media_empty", MSG_MEDIA, media_encode, &none);
         keep_message("wire/media_reply", MSG_MEDIA_REPLY, media_reply_encode, &reply);
         keep_message("wire/media_many", MSG_MEDIA_MANY, media_many_encode, &many);
+        keep_message("wire/media_told", MSG_MEDIA_TOLD, media_many_encode, &many);
         keep_message("wire/media_many_reply", MSG_MEDIA_MANY_REPLY, media_many_reply_encode, &replies);
         keep_message("wire/close", MSG_CLOSE, close_stream_encode, &end);
         buf_unref(&key);
