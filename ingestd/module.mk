@@ -11,7 +11,7 @@ ingestd_SRCS := ingestd/acknowledged.c ingestd/admission.c ingestd/amf0.c ingest
 ingestd_PKGS := libuv jansson libcrypto libssl libcurl
 ingestd_UNIT := acknowledged admission amf0 amf3 amf_cue budget cues early flv generations guesses handshakes hold newcomers \
                 proxy_header publication publication_backup publication_batches publication_hold publication_moves publish_auth \
-                redundancy relay_pair replay route rtmp_chunk rtmp_encoders rtmp_handshake rtmp_name rtmp_reads rtmp_refusals rtmp_rounds \
+                redundancy_config relay_pair replay route rtmp_chunk rtmp_encoders rtmp_handshake rtmp_name rtmp_reads rtmp_refusals rtmp_rounds \
                 rtmp_session rtmp_turns rtmp_wire timeline turnstile walk
 ingestd_FUZZ := amf0 flv proxy_header rtmp_chunk rtmp_handshake rtmp_session
 # fake_transcoder: takes what ingestd relays and counts it. rtmp_load: many publishers in one process.
