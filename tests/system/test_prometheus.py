@@ -63,6 +63,16 @@ CASES = {
     "FreshetUpstreamBusy": ({'edged_upstream_passed_over_total{instance="e:1"}': "0+2x60"}, {'edged_upstream_passed_over_total{instance="e:1"}': "0x51 0+300x2 600x4"}),
     "FreshetPlayersStarve": ({'edged_player_starved_total{instance="e:1"}': "0+10x90", 'edged_player_reports_total{instance="e:1",via="query",version="1"}': "0+100x90"},
                              {'edged_player_starved_total{instance="e:1"}': "0+1x90", 'edged_player_reports_total{instance="e:1",via="query",version="1"}': "0+100x90"}),
+    # of twenty who read two tracks each a tenth is eight segments a poll of 10 s; one viewer's own network is nobody's fault
+    "FreshetTailsBehind": ({'edged_tails{instance="e:1"}': "40x120", 'edged_tail_left_out_total{instance="e:1"}': "0+80x120"},
+                           {'edged_tails{instance="e:1"}': "2x120", 'edged_tail_left_out_total{instance="e:1"}': "0+10x120"}),
+    "FreshetHandshakesRefused": ({'edged_turned_away_total{instance="e:1",reason="handshakes_per_s"}': "0+30x120"},
+                                 {'edged_turned_away_total{instance="e:1",reason="connections_max"}': "0+30x120"}),
+    "FreshetHandshakesFail": ({'edged_tls_handshakes_total{instance="e:1",result="full"}': "0+20x120",
+                               'edged_tls_handshakes_total{instance="e:1",result="failed"}': "0+20x120"},
+                              {'edged_tls_handshakes_total{instance="e:1",result="full"}': "0+100x120",
+                               'edged_tls_handshakes_total{instance="e:1",result="failed"}': "0+10x120"}),
+    "FreshetCuesLost": ({'ingestd_cues_dropped_total{instance="i:1"}': "0+1x120"}, {'transcoderd_cues_dropped_total{instance="t:1"}': "0x60 3x60"}),
     "FreshetGlassToEdgeSlow": (glass(2), glass(0.5)),
     "FreshetPublishersRefused": ({'ingestd_closed_total{instance="i:1",reason="denied"}': "0+2x60"}, {'ingestd_closed_total{instance="i:1",reason="stopped"}': "0+9x60"}),
     # simulated time begins at 0
