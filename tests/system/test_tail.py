@@ -1,7 +1,11 @@
 """A track as one answer that never ends (`tail`): what is in it, whose pictures it has, where it begins and how it ends."""
 import http.client
 import json
+import os
+import shutil
 import socket
+import ssl
+import statistics
 import subprocess
 import threading
 from urllib.parse import urlsplit
@@ -9,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import mp4
-from harness import LATE_IS_FINE, TINY_LADDER, Cluster, request, wait_until
+from harness import LATE_IS_FINE, TINY_LADDER, TOP, Cluster, make_certificate, request, reserve_port, spawn, wait_until
 
 # No reader is closed for being slow here: on a machine that does much else at once every one is.
 SETS = [*LATE_IS_FINE, "edged.min_rate_bytes_s=0"]
@@ -17,7 +21,9 @@ SETS = [*LATE_IS_FINE, "edged.min_rate_bytes_s=0"]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with Cluster(tmp_path_factory.mktemp("tail"), sets=SETS, ladder=TINY_LADDER) as made:
+    certs = tmp_path_factory.mktemp("certs")
+    make_certificate(certs, "edge", "localhost")
+    with Cluster(tmp_path_factory.mktemp("tail"), sets=[*SETS, f"edged.https_certs={certs}"], ladder=TINY_LADDER) as made:
         yield made
 
 
@@ -27,7 +33,9 @@ class Tail(threading.Thread):
     def __init__(self, url, receive_bytes=0):
         super().__init__(daemon=True)
         parts = urlsplit(url)
-        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=240)
+        secure = dict(context=ssl._create_unverified_context()) if parts.scheme == "https" else {}  # pylint: disable=protected-access
+        kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self.connection = kind(parts.hostname, parts.port, timeout=240, **secure)
         if receive_bytes:  # what the kernel takes before anybody reads
             self.connection.sock = socket.socket()
             self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -188,3 +196,71 @@ def test_deaths_above_are_not_seen_in_it_and_an_edge_that_leaves_ends_it_well(tm
             stored = b"".join(wait_until(lambda k=k: (a := cluster.get(f"/live/faults/{session}/v180/{k}.m4s", "edge-2")).status == 200 and a,
                                          f"segment {k}").body for k in range(n, last + 1))
             assert stored == media if tail is leaves else stored.startswith(media)
+
+
+# ---- through what lies between an edge and its viewers
+
+def viewers_part(folder, edge):
+    """deploy/haproxy/haproxy.cfg, what is the viewers' in it, in front of this edge: (arguments, its port, its port with TLS)"""
+    ports = [reserve_port() for _ in range(2)]
+    make_certificate(folder, "tls", "localhost")
+    (folder / "tls").mkdir()
+    (folder / "tls" / "tls.pem").write_text((folder / "tls.crt").read_text() + (folder / "tls.key").read_text())
+    with open(os.path.join(TOP, "deploy", "haproxy", "haproxy.cfg"), encoding="utf-8") as f:
+        text = f.read().partition("# ---- broadcasters")[0]
+    for line, instead in (("bind :8080", f"bind 127.0.0.1:{ports[0]}"), ("bind :8443 ssl crt /run/freshet/tls/", f"bind 127.0.0.1:{ports[1]} ssl crt {folder}/tls/"),
+                          ("init-addr none resolvers engine resolve-prefer ipv4 ", ""),
+                          ("server-template edge 1-32 edge:8080 port 9490", f"server edge {edge['http'].split('/')[2]} port {edge['admin'].rpartition(':')[2]}")):
+        assert text.count(line) == 1, line
+        text = text.replace(line, instead)
+    path = folder / "haproxy.cfg"
+    path.write_text(text)
+    return ["haproxy", "-db", "-f", str(path)], *ports
+
+
+@pytest.fixture(scope="module")
+def balancer(cluster, tmp_path_factory):
+    """Its addresses, with TLS and without; None: it is not installed."""
+    if not shutil.which("haproxy"):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("haproxy")
+    arguments, plain, secure = viewers_part(folder, cluster.node("edge-1"))
+    with open(folder / "log", "wb") as out:
+        process = spawn(arguments, stdout=out, stderr=out)
+    try:
+        wait_until(lambda: request(f"http://127.0.0.1:{plain}/time").status == 200, "haproxy sends on")
+        yield {"haproxy": f"http://127.0.0.1:{plain}", "haproxy-https": f"https://127.0.0.1:{secure}"}
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("way", ["https", "haproxy", "haproxy-https"])
+def test_no_chunk_waits_for_others_in_tls_or_in_the_balancer(cluster, balancer, way):
+    """Of sound, of which a chunk is so small that ten of them fit into any buffer."""
+    if way != "https" and not balancer:
+        pytest.skip("haproxy is not installed")
+    base = balancer[way] if way != "https" else f"https://127.0.0.1:{cluster.config('edge-1')['https_port']}"
+    _, session, url = start(cluster, way, "a64")
+    init = cluster.init(way, session, "a64")
+    direct, through = Tail(url), Tail(f"{base}/live/{way}/{session}/a64/tail")
+
+    def has(tail):
+        """Up to which second."""
+        seen = mp4.samples(init, whole_part(bytes(tail.bytes[len(init):])))
+        return (seen[-1].dts + seen[-1].duration) / mp4.timescale(init) if seen else 0
+
+    wait_until(lambda: has(direct) and has(through), "both have begun")
+    behind, have = [], has(direct)
+    while len(behind) < 30:
+        have = wait_until(lambda: (now := has(direct)) > have and now, "another chunk", every=0.01)
+        behind.append(have - has(through))
+    for tail in (direct, through):
+        tail.let_go()
+    assert through.answer.status == 200 and through.answer.getheader("content-type") == "audio/mp4"
+    assert statistics.median(behind) <= 0.65, behind  # chunks of 200 ms; with a buffer of 16 kB between them it is a second
+    n = first_segment(init, bytes(through.bytes[len(init):]))
+    media = whole_part(bytes(through.bytes[len(init):]))
+    stored = b"".join(cluster.segment(way, session, "a64", k) for k in range(n, n + media.count(b"stypmsdh")))
+    assert stored.startswith(media)
