@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -12,8 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import media as sources
 import mp4
-from harness import LATE_IS_FINE, TINY_LADDER, TOP, Cluster, make_certificate, request, reserve_port, spawn, wait_until
+from harness import LATE_IS_FINE, TINY_LADDER, TOP, Cluster, Publisher, make_certificate, request, reserve_port, spawn, wait_until
 
 # No reader is closed for being slow here: on a machine that does much else at once every one is.
 SETS = [*LATE_IS_FINE, "edged.min_rate_bytes_s=0"]
@@ -264,3 +266,74 @@ def test_no_chunk_waits_for_others_in_tls_or_in_the_balancer(cluster, balancer, 
     media = whole_part(bytes(through.bytes[len(init):]))
     stored = b"".join(cluster.segment(way, session, "a64", k) for k in range(n, n + media.count(b"stypmsdh")))
     assert stored.startswith(media)
+
+
+# ---- players that Debian has, as the documents say that they are called
+
+FPS = 25
+PICTURES = 6 * FPS  # that each is to show
+SOURCE_S = 20       # which is sent again and again
+TOTAL = SOURCE_S * FPS
+PATIENCE_S = 240
+TRIES = 6           # of a player: on a machine with much else to do one may fall so far behind that it is given something newer
+
+
+def numbers_of(argv, path):
+    """Of the pictures that a player wrote into the file, until it ended."""
+    player = Publisher(argv, f"{path}.txt")
+    try:
+        wait_until(lambda: not player.running(), path, seconds=PATIENCE_S)
+    finally:
+        player.kill()
+    return sources.read_numbers(path, 320, 180) if os.path.exists(path) and os.path.getsize(path) else []
+
+
+def ffmpeg(url, path):
+    return numbers_of(["ffmpeg", "-v", "error", "-nostdin", "-i", url, "-frames:v", str(PICTURES + FPS), "-c", "copy", "-f", "matroska",
+                       path], path)
+
+
+def mpv(url, path):
+    return numbers_of(["mpv", "--no-config", "--really-quiet", "--profile=low-latency", "--no-audio", f"--frames={PICTURES + FPS}",
+                       "--ovc=libx264", "--ovcopts=preset=ultrafast", f"--o={path}", url], path)
+
+
+def ffplay(url, path):
+    """It shows them to nobody, and says of each when it is, which is its number, and what it is made of."""
+    shown = ["ffplay", "-hide_banner", "-fflags", "nobuffer", "-sync", "video", "-vf", "showinfo", url]
+    player = Publisher(["env", "SDL_VIDEODRIVER=dummy", "SDL_AUDIODRIVER=dummy", *shown], f"{path}.txt")
+    try:
+        wait_until(lambda: not player.running() or len(told_by(path)) > PICTURES, path, seconds=PATIENCE_S)
+    finally:
+        player.kill()
+    told = told_by(path)
+    assert len({sum_ for _, sum_ in told}) == len(told), "some came twice"
+    return [round(time * FPS) % TOTAL for time, _ in told]
+
+
+def told_by(path):
+    """[when, checksum] of the pictures in what ffplay has said so far"""
+    with open(f"{path}.txt", errors="replace") as said:
+        return [(float(time), sum_) for time, sum_ in re.findall(r"pts_time: *([\d.]+) .*? checksum:(\w+)", said.read())]
+
+
+@pytest.fixture(scope="module")
+def numbered(cluster, tmp_path_factory):
+    source = tmp_path_factory.mktemp("numbered") / "s.flv"
+    sources.make_stamped(source, str(FPS), SOURCE_S, size="320x180", audio=False)
+    cluster.publish_file("numbered", source, loop=True)
+    session = cluster.wait_playable("numbered", tracks=["v180"])["session"]
+    return cluster.url(f"/live/numbered/{session}/v180/tail")
+
+
+@pytest.mark.parametrize("player", [ffmpeg, mpv, ffplay], ids=lambda player: player.__name__)
+def test_a_player_shows_every_picture_once_from_where_it_begins(numbered, tmp_path, player):
+    if not shutil.which(player.__name__):
+        pytest.skip(f"{player.__name__} is not installed")
+    for turn in range(TRIES):
+        numbers = player(numbered, str(tmp_path / f"{turn}.mkv"))
+        assert len(numbers) > TOTAL or len(numbers) == len(set(numbers)), f"some came twice: {numbers}"
+        if len(numbers) >= PICTURES and numbers[0] is not None and \
+                numbers == [(numbers[0] + n) % TOTAL for n in range(len(numbers))]:
+            return
+    pytest.fail(f"some are missing: {numbers}")
