@@ -20,6 +20,7 @@
 #include "edged/access.h"
 #include "edged/addresses.h"
 #include "edged/audience.h"
+#include "edged/crowd.h"
 #include "edged/cache.h"
 #include "edged/census.h"
 #include "edged/site.h"
@@ -55,6 +56,7 @@ struct http_parts {
         struct census *census;
         struct addresses *addresses;
         struct audience *audience; /* of as many threads */
+        struct crowd *crowd;       /* which it is a part of */
         struct site_loads *site_loads;
 };
 

@@ -22,6 +22,7 @@
 #include "edged/addresses.h"
 #include "edged/api.h"
 #include "edged/audience.h"
+#include "edged/crowd.h"
 #include "edged/census.h"
 #include "edged/cmsd.h"
 #include "edged/fill.h"
@@ -149,7 +150,7 @@ static const struct config_key keys[] = {
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
         {.name = "tell_viewers", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_viewers), .default_value = "false",
-         .help = "tell everybody how many watch each stream, as this edge counts them (/api/viewers), and show it on the pages; for where it is the only edge"},
+         .help = "tell everybody how many watch each stream, at this edge and its siblings (/api/viewers), and show it on the pages; for where these are all edges"},
         {.name = "tell_throughput", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_throughput), .default_value = "false",
          .unit = "", .help = "tell players what their connections carry (CMSD-Dynamic, etp): not behind a proxy that ends them"},
         INT(uplink_mbits, "0", 0, 10000000, "Mbit/s",
@@ -196,6 +197,7 @@ struct edge {
         struct inquiry *inquiry;
         struct addresses *addresses;
         struct audience *audience;
+        struct crowd *crowd;
         struct site_loads *site_loads; /* NULL: no sites are configured */
         struct token_keys *token_keys;
         struct tls_server *tls; /* NULL: no HTTPS */
@@ -275,6 +277,7 @@ static void on_housekeeping(uv_timer_t *timer)
                 metric_set(&stats_sites_gone, site_loads_gone(e->site_loads, load.now_us));
         }
         audience_look(e->audience, load.now_us);
+        crowd_look(e->crowd, load.now_us);
 }
 
 /* Viewers of each stream, for /metrics. */
@@ -488,6 +491,7 @@ static int open_sockets(struct edge *e)
         e->addresses = addresses_open(&addresses);
         metric_set(&stats_connections_max, http.connections_max);
         e->audience = audience_open(http.threads);
+        e->crowd = crowd_open(e->audience, e->siblings);
         static struct metric_rows viewers = {
                 .name = "edged_viewers",
                 .type = METRIC_GAUGE,
@@ -497,7 +501,7 @@ static int open_sockets(struct edge *e)
         viewers.arg = e;
         metrics_register_rows(&viewers);
         struct http_parts parts = {.cache = e->cache, .site = e->site, .access = e->access, .census = e->census, .addresses = e->addresses,
-                                   .audience = e->audience, .site_loads = e->site_loads};
+                                   .audience = e->audience, .crowd = e->crowd, .site_loads = e->site_loads};
         int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census,
                              e->upstream, (unsigned)c->max_waits);
         if (err) {
@@ -505,6 +509,7 @@ static int open_sockets(struct edge *e)
                           err_text(err));
                 return err;
         }
+        serve_tell_viewers(e->serve, e->crowd);
         struct tls_server_config tls = {.directory = c->https_certs, .alpn = (const char *const[]){"http/1.1", NULL}, .tickets = true,
                                         .ticket_secret = c->https_ticket_secret, .kernel = true};
         if (*c->https_certs && (err = tls_server_open(&e->tls, e->daemon.loop, &tls)) != 0)
@@ -547,6 +552,7 @@ int main(int argc, char **argv)
         cache_close(e->cache);
         census_close(e->census);
         addresses_close(e->addresses);
+        crowd_close(e->crowd);
         audience_close(e->audience);
         site_close(e->site);
         site_loads_close(e->site_loads);

@@ -17,6 +17,7 @@
 #define ASKER_BUCKETS 64
 
 struct serve {
+        struct crowd *crowd; /* NULL: nobody is told who watches */
         struct rpc_server *server;
         struct cache *cache;
         struct census *census;
@@ -307,6 +308,13 @@ static void on_fetch(void *arg, struct rpc_request *req)
                 on_names(s, req, &key, &m);
                 return;
         }
+        if (key.kind == KEY_VIEWERS && s->crowd && !owned) {
+                struct buf *said = crowd_say(s->crowd);
+                struct fetch_reply reply_said = {.flags = FETCH_COMPLETE, .bytes = said->data, .len = (uint32_t)said->len};
+                reply(req, &reply_said);
+                buf_unref(&said);
+                return;
+        }
         enum census_says says = owned ? CENSUS_THERE : census_ask(s->census, &key, clock_wall_us());
         if (!key_is_public(key.kind) || says == CENSUS_UNKNOWN || says == CENSUS_FAR) {
                 reply_status(req, m.offset, ERR_NOT_FOUND, NOTHING_TTL_MS);
@@ -358,6 +366,11 @@ int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, 
 static void on_closed(uv_handle_t *handle)
 {
         free(handle->data);
+}
+
+void serve_tell_viewers(struct serve *s, struct crowd *c)
+{
+        s->crowd = c;
 }
 
 void serve_close(struct serve *s)

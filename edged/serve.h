@@ -24,6 +24,7 @@
 #include "common/cluster/rpc.h"
 #include "edged/cache.h"
 #include "edged/census.h"
+#include "edged/crowd.h"
 #include "edged/upstream.h"
 
 #define SERVE_SHARES 4
@@ -33,6 +34,7 @@ struct serve;
 /* upstream is told who asks here, and is looked at until serve_close(). */
 int serve_open(struct serve **out, uv_loop_t *loop, const char *bind, int port, const struct node_identity *self,
                struct cache *cache, struct census *census, struct upstream *upstream, unsigned max_waits);
+void serve_tell_viewers(struct serve *s, struct crowd *c); /* of whose edge siblings ask how many watch here */
 void serve_turn_away(struct serve *s, struct object *o); /* those who wait for o and stand as deep as o->too_deep */
 void serve_close(struct serve *s); /* cache_stop_waiting() was called */
 

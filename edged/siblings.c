@@ -131,6 +131,16 @@ static int ask_owner(struct upstream *u, const char *stream, const struct node_s
         return 0;
 }
 
+void siblings_each(struct upstream *siblings, void (*call)(void *arg, struct peer *p), void *arg)
+{
+        struct site_ring *s = (struct site_ring *)siblings;
+        struct peer *all[UPSTREAM_NODES_MAX];
+        size_t n = s->peers ? peers_route(s->peers, "", all, UPSTREAM_NODES_MAX) : 0;
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(all[i]->info.id, s->self->id) != 0)
+                        call(arg, all[i]);
+}
+
 static const struct upstream_ops siblings_ops = {.fetch = ask_owner};
 
 int siblings_open(struct upstream **out, uv_loop_t *loop, const char *names, const struct node_identity *self)

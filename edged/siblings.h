@@ -32,6 +32,10 @@ void siblings_register(void); /* its metrics; once */
 int siblings_open(struct upstream **out, uv_loop_t *loop, const char *names, const struct node_identity *self);
 void siblings_close(struct upstream **siblings); /* NULL in it is fine. FETCHes under way end with ERR_CANCELED during the call */
 
+/* Each of them that is there, but this node. */
+struct peer;
+void siblings_each(struct upstream *siblings, void (*call)(void *arg, struct peer *p), void *arg);
+
 /* Counts what an owner said: 0 or ERR_*. */
 void siblings_heard(int status);
 

@@ -105,7 +105,8 @@ static void on_reply(void *arg, int err, nng_msg *msg)
         err = fetch_reply_take(err, msg, a->offset, &m, &bytes);
         if (err == ERR_PROTO)
                 log_warn("msg=\"a node that was asked sent an answer that cannot be\" error=\"%s\"", err_text(err));
-        metric_add(a->bytes, bytes ? (int64_t)bytes->len : 0);
+        if (a->bytes)
+                metric_add(a->bytes, bytes ? (int64_t)bytes->len : 0);
         if (a->tier)
                 hear_peer(a, err, &m);
         a->done(a->arg, err, err ? NULL : &m, bytes);

@@ -570,7 +570,7 @@ static enum look look_names(struct serve *sv, struct serve_request *r)
 
 enum look serve_look_peer(struct serve *sv, struct serve_request *r)
 {
-        if (!r->from_node)
+        if (!r->from_node || r->parsed.kind == KEY_VIEWERS) /* which edges alone know */
                 return serve_look_none(r, TTL_NEVER_MS);
         if (r->parsed.kind == KEY_PEER_LIVE)
                 return look_peer_live(sv, r);

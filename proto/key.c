@@ -401,5 +401,7 @@ void key_parse(struct key *out, const char *text)
                 k.kind = parse_api(&k, parts, n);
         else if (n && is(&parts[0], "names"))
                 k.kind = parse_names(&k, parts, n);
+        else if (n == 1 && is(&parts[0], KEY_VIEWERS_PATH + 1))
+                k.kind = KEY_VIEWERS;
         *out = k.kind ? k : (struct key){.kind = KEY_NONE}; /* nothing half parsed is to be used */
 }

@@ -34,6 +34,7 @@
  *   /peer/live/17  /peer/live/17/MS/SESSION                   only: those that are live, and those that started before that one
  *   /peer/events  /peer/session/SESSION                       only (originD/replica/catalog.h)
  *   /peer/session/SESSION/17                                  its volumes before number 17
+ *   /viewers                                KEY_VIEWERS       how many watch here: for the other edges of a site, by FETCH only  always
  *   /names/INSTANCE/CHANGE                  KEY_NAMES         which names there are (names.h): for the tier below, by FETCH only
  *
  * STREAM, SESSION and TRACK are as in message.h. A key is a path as it stands after decoding: nothing is percent-encoded in
@@ -57,7 +58,7 @@ enum key_kind {
         KEY_STREAMS, KEY_RECORDINGS,
         KEY_ENTRY, KEY_MANIFEST, KEY_PLAYLIST, KEY_INIT, KEY_PICTURE, KEY_SEGMENT, KEY_FACTS, KEY_PIECE, KEY_RECORDING,
         KEY_PEER_ENDED, KEY_PEER_LIVE, KEY_PEER_SESSION, KEY_PEER_EVENTS,
-        KEY_NAMES
+        KEY_NAMES, KEY_VIEWERS
 };
 
 struct key {
@@ -83,6 +84,7 @@ struct key {
 };
 
 #define KEY_RECORDINGS_PATH "/api/recordings"
+#define KEY_VIEWERS_PATH "/viewers"
 
 #define KEY_JOINED_MAX 10 /* seconds */
 #define KEY_POSTER "poster.jpg"

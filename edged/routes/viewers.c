@@ -1,5 +1,5 @@
-/* viewers.c - how many watch each stream, as this edge counts them (edged/audience.h): for pages that show it, where this edge has all of
- * a stream's viewers. Who asks is told of streams that he may watch, of the first AUDIENCE_STREAMS. */
+/* viewers.c - how many watch each stream at this site (edged/crowd.h): for pages that show it. Who asks is told of streams that he may watch, of
+ * the first AUDIENCE_STREAMS. */
 #include <stdio.h>
 
 #include "common/mem.h"
@@ -17,11 +17,11 @@ static unsigned viewers_of(const struct audience_row *r)
 static void say_viewers(struct ask *a)
 {
         struct audience_row rows[AUDIENCE_STREAMS + 1];
-        if (!a->http->cfg.tells_viewers || !a->http->parts.audience) {
+        if (!a->http->cfg.tells_viewers || !a->http->parts.crowd) {
                 ask_say_error(a, RESPOND_NOT_FOUND);
                 return;
         }
-        size_t count = audience_rows(a->http->parts.audience, rows), len = 0, max = 32 + count * ROW_MAX_BYTES;
+        size_t count = crowd_rows(a->http->parts.crowd, rows), len = 0, max = 32 + count * ROW_MAX_BYTES;
         char *text = mem_alloc(max);
         len += (size_t)snprintf(text, max, "{\"viewers\":[");
         bool any = false;

@@ -107,7 +107,7 @@ test('who goes back or pauses goes on where he was, and is near again by the liv
 })
 
 test('there are still pictures on the timeline, and who wants captions is shown them a little further behind', { skip }, async () => {
-  cluster.publishCaptions('said', 240)
+  cluster.publishCaptions('said', 80)
   await cluster.playable('said')
   await until('it is known that there are some', 30, async () => (await cluster.state('said')).captions)
   const page = await nearby('said')

@@ -42,6 +42,8 @@ static void test_every_row_of_the_table_is_known(void **state)
         is("/live/cam/" SESSION "/v720/media.m3u8", KEY_PLAYLIST, "cam", SESSION, "v720");
         is("/live/cam/poster.jpg", KEY_ENTRY, "cam", "", "");
         is("/live/cam/" SESSION "/poster.jpg", KEY_MANIFEST, "cam", SESSION, "");
+        is("/viewers", KEY_VIEWERS, "", "", "");
+        is("/viewers/1", KEY_NONE, "", "", "");
         is("/live/cam/" SESSION "/thumbs/17x5.jpg", KEY_PICTURE, "cam", SESSION, "thumbs");
         is("/live/cam/" SESSION "/v720/17.key.m4s", KEY_PICTURE, "cam", SESSION, "v720");
         is("/live/cam/" SESSION "/v720/keys.m3u8", KEY_PLAYLIST, "cam", SESSION, "v720");
