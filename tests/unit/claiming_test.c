@@ -165,12 +165,15 @@ static void test_a_leader_below_another_owners_generation_is_raised_before_anyth
 {
         (void)state;
         struct fake_call call;
+        struct claim_reply short_grid = session(PROPOSED, EPOCH, 4, 3, 9000000);
+        short_grid.chunk_ms = CHUNK_MS_SHORT;
         start(2);
-        answer("o1", session(PROPOSED, EPOCH, 4, 3, 9000000));
+        answer("o1", short_grid);
         answer("o2", session(PROPOSED, EPOCH, 9, 2, 8000000));
         assert_int_equal(t.done, 0);
         struct claim m = asked(&call, "o1");
         assert_int_equal(m.flags, CLAIM_JOIN);
+        assert_int_equal(m.chunk_ms, CHUNK_MS_SHORT);
         assert_int_equal(m.generation, 9);
         struct claim_reply raised = session(PROPOSED, EPOCH, 9, 3, 9000000);
         fake_claimed(&call, &raised);

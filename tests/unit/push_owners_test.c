@@ -235,6 +235,21 @@ static void test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored(voi
         assert_int_equal(push_stored_us(t.push), 5 * CHUNK_US);
 }
 
+/* It cannot be, but for a mistake of somebody's: what is encoded would lie elsewhere there. */
+static void test_an_owner_that_has_the_session_on_another_grid_is_not_in_step(void **state)
+{
+        (void)state;
+        struct claim_reply other = empty;
+        other.chunk_ms = CHUNK_MS_SHORT;
+        track(0, "v360", TRACK_VIDEO);
+        store_init("o1");
+        join_with("o2", other);
+        chunk(0, 0);
+        store_at("o1", 0);
+        assert_int_equal(in_step(), 1);
+        assert_int_equal(push_stored_us(t.push), CHUNK_US);
+}
+
 /* To it two chunks are under way at any time, which the other one has. */
 static void test_a_far_owner_gets_in_step_too(void **state)
 {
@@ -616,6 +631,7 @@ int main(void)
                 TEST(test_with_a_quorum_of_one_the_first_that_stored_it_is_enough),
                 TEST(test_what_was_called_stored_stays_so_when_the_one_that_has_it_is_gone),
                 TEST(test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored),
+                TEST(test_an_owner_that_has_the_session_on_another_grid_is_not_in_step),
                 TEST(test_a_far_owner_gets_in_step_too),
                 TEST(test_end_goes_to_all_in_step_and_is_over_when_all_answered),
                 TEST(test_an_owner_that_dies_at_the_end_does_not_hold_it_up),
