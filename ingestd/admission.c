@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "common/token_keys.h"
 #include "ingestd/guesses.h"
@@ -18,7 +19,11 @@
 
 #define LOOK_MS 1000
 
+#define ADMISSION_MAGIC 0x41444d49
+#define CASE_MAGIC 0x43415345
+
 struct admission {
+        uint32_t magic;
         const struct admission_config *config;
         struct token_keys *tokens;
         struct publish_webhook *webhook;
@@ -30,6 +35,7 @@ struct admission {
 };
 
 struct admission_case {
+        uint32_t magic;
         struct admission *admission;
         struct admission_case *next, **link;
         const struct admission_events *events;
@@ -77,7 +83,7 @@ static bool key_is_the_webhooks(const struct admission *a)
 
 static void on_webhook(void *arg, enum webhook_verdict verdict, const char *reason)
 {
-        struct admission_case *c = arg;
+        struct admission_case *c = magic_check(arg, CASE_MAGIC);
         struct admission *a = c->admission;
         bool running = c->allowed;
         c->call = NULL;
@@ -126,7 +132,7 @@ static void look_at_all(struct admission *a)
 /* Time passes. */
 static void on_look(uv_timer_t *t)
 {
-        struct admission *a = t->data;
+        struct admission *a = magic_check(t->data, ADMISSION_MAGIC);
         for (struct admission_case *c = a->cases, *next; c; c = next) {
                 next = c->next;
                 if (publish_grant_over(&c->grant, now_s()))
@@ -138,7 +144,7 @@ static void on_look(uv_timer_t *t)
 
 static void on_tokens_changed(void *arg)
 {
-        look_at_all(arg);
+        look_at_all(magic_check(arg, ADMISSION_MAGIC));
 }
 
 void admission_reloaded(struct admission *a)
@@ -186,7 +192,7 @@ static void watch_line(struct admission *a)
 
 static void on_turn(uv_timer_t *t)
 {
-        struct admission *a = t->data;
+        struct admission *a = magic_check(t->data, ADMISSION_MAGIC);
         int64_t now_us = clock_mono_us();
         struct admission_case *c;
         while ((c = a->in_line) && c->due_us <= now_us) {
@@ -234,6 +240,7 @@ static enum refusal judge(struct admission *a, const struct publish_request *r, 
 static struct admission_case *new_case(struct admission *a, const struct publish_request *r, const struct publish_grant *grant)
 {
         struct admission_case *c = mem_alloc(sizeof(*c));
+        c->magic = CASE_MAGIC;
         c->admission = a;
         c->request = *r;
         c->grant = *grant;
@@ -293,6 +300,7 @@ void admission_close(struct admission_case **cp)
         if (c->next)
                 c->next->link = c->link;
         OPENSSL_cleanse(&c->request, sizeof(c->request));
+        c->magic = 0;
         free(c);
 }
 
@@ -301,6 +309,7 @@ void admission_close(struct admission_case **cp)
 int admission_new(struct admission **out, uv_loop_t *loop, const struct admission_config *config)
 {
         struct admission *a = mem_alloc(sizeof(*a));
+        a->magic = ADMISSION_MAGIC;
         *out = NULL;
         a->config = config;
         if (token_keys_open(&a->tokens, loop, "publish_jwks", config->jwks, on_tokens_changed, a)) {
@@ -319,12 +328,14 @@ int admission_new(struct admission **out, uv_loop_t *loop, const struct admissio
 
 static void on_closed(uv_handle_t *h)
 {
-        free(h->data);
+        struct admission *a = magic_check(h->data, ADMISSION_MAGIC);
+        a->magic = 0;
+        free(a);
 }
 
 static void on_turn_closed(uv_handle_t *h)
 {
-        struct admission *a = h->data;
+        struct admission *a = magic_check(h->data, ADMISSION_MAGIC);
         uv_close((uv_handle_t *)&a->look, on_closed);
 }
 

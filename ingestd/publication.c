@@ -13,6 +13,7 @@
 #include "common/daemon/rate.h"
 #include "common/daemon/told.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "ingestd/cues.h"
 #include "ingestd/early.h"
@@ -27,7 +28,10 @@
 #define UNNAMED_WAIT_US 500000 /* for a track that the metadata, naming the other, does not name */
 #define SAY_AGAIN_US 5000000   /* the same complaint is logged once in this time */
 
+#define PUBLICATION_MAGIC 0x5055424c
+
 struct publication {
+        uint32_t magic;
         struct {
                 struct publication *next, **link;
         } list; /* in->first */
@@ -137,6 +141,7 @@ static void free_publication(struct publication *p)
         for (int k = 0; k < TRACK_KINDS; k++)
                 buf_unref(&p->track[k].config);
         leave_list(p);
+        p->magic = 0;
         free(p);
 }
 
@@ -144,7 +149,7 @@ static void free_publication(struct publication *p)
 
 static void on_refused(void *arg, int reason, const char *code, const char *text)
 {
-        struct publication *p = arg;
+        struct publication *p = magic_check(arg, PUBLICATION_MAGIC);
         bool tell = p->live;
         not_live(p);
         if (tell)
@@ -153,7 +158,7 @@ static void on_refused(void *arg, int reason, const char *code, const char *text
 
 static void on_relays_done(void *arg)
 {
-        struct publication *p = arg;
+        struct publication *p = magic_check(arg, PUBLICATION_MAGIC);
         p->relays_done = true;
         if (p->ended)
                 free_publication(p);
@@ -161,7 +166,7 @@ static void on_relays_done(void *arg)
 
 static void on_taken(void *arg)
 {
-        publication_look(arg);
+        publication_look(magic_check(arg, PUBLICATION_MAGIC));
 }
 
 static const struct relay_pair_events relay_events = {.refused = on_refused, .done = on_relays_done, .taken = on_taken};
@@ -198,6 +203,7 @@ static struct publication *new_publication(struct publications *in, const struct
                                            const struct publication_events *events, void *arg)
 {
         struct publication *p = mem_alloc(sizeof(*p));
+        p->magic = PUBLICATION_MAGIC;
         p->in = in;
         p->events = events;
         p->arg = arg;

@@ -11,6 +11,7 @@
 #include "common/daemon/metrics.h"
 #include "common/err.h"
 #include "common/http_client.h"
+#include "common/magic.h"
 #include "common/mem.h"
 
 #define REASON_MAX 200
@@ -30,7 +31,10 @@ struct publish_webhook {
         int64_t unanswered_since_us;
 };
 
+#define CALL_MAGIC 0x43414c4c
+
 struct webhook_call {
+        uint32_t magic;
         struct publish_webhook *webhook;
         struct http_request *request;
         struct question question;
@@ -177,7 +181,7 @@ static void tell_answered(struct publish_webhook *w, int64_t now_us)
 
 static void on_answer(void *arg, const struct http_answer *a)
 {
-        struct webhook_call *call = arg;
+        struct webhook_call *call = magic_check(arg, CALL_MAGIC);
         struct publish_webhook *w = call->webhook;
         int64_t now_us = clock_mono_us();
         enum webhook_verdict verdict = WEBHOOK_FAILS;
@@ -203,6 +207,7 @@ static void on_answer(void *arg, const struct http_answer *a)
                 tell_answered(w, now_us);
         webhook_done *done = call->done;
         void *done_arg = call->arg;
+        call->magic = 0;
         free(call);
         done(done_arg, verdict, reason);
 }
@@ -212,6 +217,7 @@ struct webhook_call *publish_webhook_ask(struct publish_webhook *w, const struct
 {
         static const char *const headers[] = {"Content-Type: application/json", "Accept: application/json", NULL};
         struct webhook_call *call = mem_alloc(sizeof(*call));
+        call->magic = CALL_MAGIC;
         call->webhook = w;
         call->question = question_of(r, with_key);
         call->asked_us = clock_mono_us();
@@ -225,6 +231,7 @@ struct webhook_call *publish_webhook_ask(struct publish_webhook *w, const struct
         if (err == 0)
                 return call;
         metric_add(&metrics[BUSY], 1);
+        call->magic = 0;
         free(call);
         return NULL;
 }
@@ -236,6 +243,7 @@ void publish_webhook_cancel(struct webhook_call **cp)
                 return;
         *cp = NULL;
         http_client_cancel(&call->request);
+        call->magic = 0;
         free(call);
 }
 

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "common/timer.h"
 #include "ingestd/stats.h"
@@ -88,7 +89,7 @@ void relay_set_state(struct relay *r, enum relay_state next)
 
 static void on_timer(uv_timer_t *timer)
 {
-        struct relay *r = timer->data;
+        struct relay *r = magic_check(timer->data, RELAY_MAGIC);
         if (states[r->state].timer)
                 states[r->state].timer(r); /* may free r */
 }
@@ -117,7 +118,7 @@ static void done_timer(struct relay *r)
 
 static void on_called(void *arg, int err, nng_msg *reply)
 {
-        struct relay *r = arg;
+        struct relay *r = magic_check(arg, RELAY_MAGIC);
         r->call = NULL;
         if (err == 0 && !r->at.rpc)
                 err = ERR_CLOSED; /* it answered, and was forgotten before that was read */
@@ -719,6 +720,7 @@ struct relay *relay_new(struct relays *rs, struct relay_pair *p, struct broadcas
                         const struct relay_events *events)
 {
         struct relay *r = mem_alloc(sizeof(*r));
+        r->magic = RELAY_MAGIC;
         r->pair = p;
         r->all = rs;
         r->broadcast = b;
@@ -738,5 +740,6 @@ void relay_free(struct relay *r)
 {
         assert(r->state == RELAY_DONE && !relay_busy(r));
         beat_leave(&r->all->beat, &r->at);
+        r->magic = 0;
         uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }

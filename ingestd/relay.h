@@ -85,7 +85,10 @@ struct relay_events {
         void (*done)(struct relay_pair *p);                        /* one of them is DONE; may free both */
 };
 
+#define RELAY_MAGIC 0x52454c59
+
 struct relay {
+        uint32_t magic;
         struct relay_pair *pair;
         struct relays *all;
         struct broadcast *broadcast;

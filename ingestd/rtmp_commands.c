@@ -60,14 +60,14 @@ static const struct state *on_create_stream(struct rtmp_session *s, const struct
 
 static void on_refused(void *arg, int reason, const char *code, const char *text)
 {
-        struct rtmp_session *s = arg;
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
         rtmp_session_refuse(s, (enum rtmp_close_reason)reason, code, text);
         rtmp_session_run(s);
 }
 
 static void on_hold(void *arg, bool held)
 {
-        struct rtmp_session *s = arg;
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
         if (s->closing)
                 return;
         s->since_us = s->now_us;
@@ -122,7 +122,7 @@ const struct state *rtmp_commands_begin(struct rtmp_session *s)
 
 static void on_allowed(void *arg)
 {
-        struct rtmp_session *s = arg;
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
         if (s->state != &rtmp_deciding || s->closing)
                 return;
         rtmp_session_change(s, &rtmp_begin);
@@ -132,7 +132,7 @@ static void on_allowed(void *arg)
 /* While it is being decided, or when it may not go on. */
 static void on_denied(void *arg, const char *text)
 {
-        struct rtmp_session *s = arg;
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
         bool waiting = s->state == &rtmp_deciding;
         rtmp_session_refuse(s, waiting ? RTMP_CLOSE_DENIED : RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied", text);
         if (waiting)

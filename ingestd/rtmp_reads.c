@@ -36,7 +36,7 @@ static void read_to_end(struct conn *c)
 /* What comes of one connection may close another, which is not read any more then; its memory goes on a later turn. */
 static void on_beat(void *arg)
 {
-        struct rtmp_server *s = arg;
+        struct rtmp_server *s = magic_check(arg, SERVER_MAGIC);
         int n = epoll_wait(s->to_beat_fd, s->ready, (int)s->to_beat, 0);
         for (int i = 0; i < n; i++)
                 read_to_end(conn_of(s->ready[i].data.ptr));

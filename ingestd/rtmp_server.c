@@ -45,6 +45,7 @@ void rtmp_server_handle_gone(struct rtmp_server *s)
                 return;
         s->setup.closed(s->setup.arg);
         rtmp_reads_close(s);
+        s->magic = 0;
         free(s);
 }
 
@@ -65,7 +66,7 @@ void rtmp_server_tell_turned_away(struct rtmp_server *s, const char *address, co
 
 void rtmp_server_reap(uv_timer_t *t)
 {
-        struct rtmp_server *s = t->data;
+        struct rtmp_server *s = magic_check(t->data, SERVER_MAGIC);
         while (s->closing) {
                 struct conn *c = s->closing;
                 s->closing = c->closing_next;
@@ -110,7 +111,7 @@ void rtmp_server_accept(struct listener *l)
 /* libuv accepts as long as somebody waits, and stops when one is left to it, until that one is accepted. */
 static void on_connection(uv_stream_t *stream, int status)
 {
-        struct listener *l = stream->data;
+        struct listener *l = magic_check(stream->data, LISTENER_MAGIC);
         struct rtmp_server *s = l->server;
         if (status) {
                 log_warn("error=\"%s\" msg=\"RTMP connections cannot be accepted\" connections=%u", uv_strerror(status), s->count);
@@ -126,7 +127,7 @@ static void on_connection(uv_stream_t *stream, int status)
 /* Deadlines of all connections. Lists change only on the next turn, except for those that have lingered enough. */
 static void on_sweep(uv_timer_t *t)
 {
-        struct rtmp_server *s = t->data;
+        struct rtmp_server *s = magic_check(t->data, SERVER_MAGIC);
         int64_t now = now_us(s);
         for (struct conn *c = s->conns, *next; c; c = next) {
                 next = c->next;
@@ -160,6 +161,7 @@ int rtmp_server_listen(struct rtmp_server *s, const char *bind, int port, struct
 {
         assert(s->accepting && s->listening < RTMP_LISTENERS_MAX);
         struct listener *l = &s->listeners[s->listening++];
+        l->magic = LISTENER_MAGIC;
         l->server = s;
         l->tls = tls;
         int rv = uv_tcp_init(s->loop, &l->tcp);
@@ -172,6 +174,7 @@ int rtmp_server_listen(struct rtmp_server *s, const char *bind, int port, struct
 void rtmp_server_open(struct rtmp_server **out, uv_loop_t *loop, const struct rtmp_server_setup *setup)
 {
         struct rtmp_server *s = mem_alloc(sizeof(*s));
+        s->magic = SERVER_MAGIC;
         s->loop = loop;
         s->setup = *setup;
         s->handles = 4;

@@ -3,9 +3,8 @@
 #ifndef INGESTD_RTMP_SERVER_IMPL_H
 #define INGESTD_RTMP_SERVER_IMPL_H
 
-#include <assert.h>
-
 #include "common/daemon/metrics.h"
+#include "common/magic.h"
 #include "ingestd/budget.h"
 #include "ingestd/handshakes.h"
 #include "ingestd/newcomers.h"
@@ -17,6 +16,8 @@
 #define STRANGERS_TURN_NS 10000000ull  /* of the loop's thread, in one turn, for all that do not publish */
 #define ACCEPT_TURN_NS 5000000ull      /* and for those that connect */
 #define CONN_MAGIC 0x52544d50
+#define LISTENER_MAGIC 0x4c495354
+#define SERVER_MAGIC 0x53525652
 
 enum reads { READS_NOTHING, READS_PACKETS, READS_TO_BEAT };
 
@@ -56,6 +57,7 @@ struct queue {
 };
 
 struct listener {
+        uint32_t magic;
         uv_tcp_t tcp;
         struct rtmp_server *server;
         struct tls_server *tls; /* NULL: plain */
@@ -63,6 +65,7 @@ struct listener {
 };
 
 struct rtmp_server {
+        uint32_t magic;
         uv_loop_t *loop;
         struct rtmp_server_setup setup;
         struct listener listeners[RTMP_LISTENERS_MAX];
@@ -100,9 +103,7 @@ static inline int64_t now_us(const struct rtmp_server *s)
 
 static inline struct conn *conn_of(void *p)
 {
-        struct conn *c = p;
-        assert(c->magic == CONN_MAGIC);
-        return c;
+        return magic_check(p, CONN_MAGIC);
 }
 
 /* rtmp_server.c */

@@ -298,6 +298,7 @@ const struct state rtmp_closed = {"closed", step_closed};
 struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
 {
         struct rtmp_session *s = mem_alloc(sizeof(*s));
+        s->magic = SESSION_MAGIC;
         s->state = &rtmp_hello;
         s->setup = *setup;
         s->setup.address = s->address;
@@ -433,6 +434,7 @@ void rtmp_session_free(struct rtmp_session **sp)
         drop_early(s);
         free(s->app);
         free(s->tc_url);
+        s->magic = 0;
         free(s);
 }
 

@@ -4,6 +4,7 @@
 #ifndef INGESTD_RTMP_SESSION_IMPL_H
 #define INGESTD_RTMP_SESSION_IMPL_H
 
+#include "common/magic.h"
 #include "ingestd/flv.h"
 #include "ingestd/rtmp_chunk.h"
 #include "ingestd/rtmp_command.h"
@@ -18,7 +19,10 @@ struct state {
 #define MESSAGE_BEFORE_PUBLISH (64u << 10) /* commands only: nothing longer makes sense; unfinished ones together, too */
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
 
+#define SESSION_MAGIC 0x53455353
+
 struct rtmp_session {
+        uint32_t magic;
         const struct state *state;
         struct rtmp_session_setup setup;
         char address[64];

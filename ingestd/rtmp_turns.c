@@ -83,7 +83,7 @@ static void go_on_all(struct rtmp_server *s)
 
 void rtmp_turns_next(uv_idle_t *idle)
 {
-        struct rtmp_server *s = idle->data;
+        struct rtmp_server *s = magic_check(idle->data, SERVER_MAGIC);
         uv_idle_stop(idle);
         for (unsigned i = 0; i < s->listening && s->accepting; i++) {
                 if (s->listeners[i].waits)
@@ -95,7 +95,7 @@ void rtmp_turns_next(uv_idle_t *idle)
 
 void rtmp_turns_over(uv_check_t *check)
 {
-        struct rtmp_server *s = check->data;
+        struct rtmp_server *s = magic_check(check->data, SERVER_MAGIC);
         s->turn++;
         s->round += !s->round_goes_on;
         s->round_goes_on = false;

@@ -4,6 +4,7 @@
 
 #include "common/daemon/metrics.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "common/tls_stream.h"
 #include "ingestd/proxy_header.h"
@@ -14,7 +15,10 @@ struct stage {
         enum rtmp_close_reason late;
 };
 
+#define WIRE_MAGIC 0x57495245
+
 struct rtmp_wire {
+        uint32_t magic;
         const struct stage *stage;
         const struct rtmp_wire_ops *ops;
         void *arg;
@@ -88,13 +92,13 @@ static const struct stage stage_plain = {"plain", feed_plain, RTMP_CLOSE_NONE};
 
 static void on_send(void *arg, const void *data, size_t len)
 {
-        struct rtmp_wire *w = arg;
+        struct rtmp_wire *w = magic_check(arg, WIRE_MAGIC);
         w->ops->send(w->arg, data, len);
 }
 
 static void on_plain(void *arg, const void *data, size_t len)
 {
-        struct rtmp_wire *w = arg;
+        struct rtmp_wire *w = magic_check(arg, WIRE_MAGIC);
         w->ops->plain(w->arg, data, len);
 }
 
@@ -103,6 +107,7 @@ static const struct tls_stream_ops tls_ops = {.send = on_send, .plain = on_plain
 struct rtmp_wire *rtmp_wire_new(bool header, SSL *ssl, const struct rtmp_wire_ops *ops, void *arg)
 {
         struct rtmp_wire *w = mem_alloc(sizeof(*w));
+        w->magic = WIRE_MAGIC;
         w->ops = ops;
         w->arg = arg;
         w->header = header ? mem_alloc(sizeof(*w->header)) : NULL;
@@ -141,6 +146,7 @@ void rtmp_wire_free(struct rtmp_wire **wp)
                 metric_add(&metrics[FAILED], 1);
         tls_stream_free(&w->tls);
         free(w->header);
+        w->magic = 0;
         free(w);
 }
 
