@@ -1,14 +1,14 @@
-/* budget.h - what connections make the process keep, bounded over all of them: unfinished messages, what waits for a decision or for
- * its turn, replies that are not read.
+/* budget.h - what connections make the process keep, bounded over all of them: unfinished messages, bytes that wait for a decision or for
+ * their turn, replies that are not read.
  *
  *   budget_init()
- *   budget_set()     a connection keeps so much now; one that had a share of another budget leaves that
+ *   budget_set()     a connection keeps so much now; a share of another budget leaves that one
  *   budget_excess()  who has to go, until there is nobody: one of the largest, and of these the one that has been so for longest
- *   budget_leave()   it is gone, or on its way; idempotent
+ *   budget_leave()   the connection is gone, or on its way; idempotent
  *
- * Strangers and broadcasters that are live have one each, so that no number of strangers costs a broadcaster anything. Large is who
- * keeps as many binary digits of bytes as anybody: to the byte it does not matter, and finding one takes no time, however many there
- * are. A share lies in its connection and is zero before. Pure. */
+ * Strangers have one budget and broadcasters that are live another, so that no number of strangers costs a broadcaster anything. A
+ * connection is large when it keeps as many binary digits of bytes as any other: to the byte that does not matter, and finding one takes
+ * no time, however many there are. A share lies in its connection and is zero before. Pure. */
 #ifndef INGESTD_BUDGET_H
 #define INGESTD_BUDGET_H
 

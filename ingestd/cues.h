@@ -1,7 +1,8 @@
 /* cues.h - what a broadcaster says at a moment, on its way into the next picture, or the next sound where there are no pictures (common/cue.h).
  *
- *   all zero → cues_keep … → cues_into, with each of these, or cues_fini
- * Who says more than CUES_BYTES_S, or says it while none of them come, is not heard. The publication's; loop thread. */
+ *   all zero → cues_keep … → cues_into, with each picture or sound, or cues_fini
+ * Messages beyond CUES_BYTES_S are not heard, nor are those that no picture or sound takes along in time. The publication's; loop
+ * thread. */
 #ifndef INGESTD_CUES_H
 #define INGESTD_CUES_H
 

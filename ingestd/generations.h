@@ -1,8 +1,8 @@
 /* generations.h - the highest generation that this proxy was given for each stream.
  *
- * OPEN carries it, so that a new writer is above the one before even at an origin that missed everything. It outlives the publication: the
- * broadcaster that comes back finds it. The streams heard of last are kept,
- * GENERATIONS_MAX of them; one that was forgotten, or never known, is 0. Loop thread only. */
+ * OPEN carries that generation, so that a new writer is above the one before, even at an origin that missed everything. It outlives the
+ * publication: a broadcaster that comes back finds it. The table keeps the GENERATIONS_MAX streams that were heard of last; a stream that
+ * was forgotten, or never known, has generation 0. Loop thread only. */
 #ifndef INGESTD_GENERATIONS_H
 #define INGESTD_GENERATIONS_H
 

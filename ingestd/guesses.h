@@ -1,8 +1,8 @@
-/* guesses.h - slows those down who try keys: how many wrong ones have come from an address lately.
+/* guesses.h - how many wrong keys have come from an address lately: those who try keys are slowed down.
  *
- * An address that gave GUESSES_AT_ONCE wrong keys is not listened to until the first of them is GUESS_EVERY_US old, and gets
- * one more try each GUESS_EVERY_US. So a right key from there has to wait too: where many broadcasters share an address (a
- * balancer without the PROXY protocol), one that guesses stands in the way of those who come new. Who is publishing goes on.
+ * An address that gave GUESSES_AT_ONCE wrong keys is not listened to until the first of them is GUESS_EVERY_US old. Then it has one more
+ * try each GUESS_EVERY_US. A right key from there has to wait too: where many broadcasters share an address (a balancer without the PROXY
+ * protocol), one that guesses stands in the way of new ones. Those that publish already go on.
  *
  * Addresses of IPv6 count by their /64 (peer_address.h). The table is bounded: when it is full, the address that gave the
  * fewest is forgotten. Pure: time is passed in (monotonic). */

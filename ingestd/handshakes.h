@@ -1,14 +1,14 @@
 /* handshakes.h - TLS handshakes of broadcasters that are not done yet: bounded in sum and for each address, at once and a second.
  *
- *   handshakes_begin()    a connection is there that will shake hands. When there are `most` already, the oldest has to give
- *                         way: an honest handshake takes a round trip or two, one that is held open takes as long as it may
+ *   handshakes_begin()    a connection is there that will shake hands. When there are `most` already, the oldest gives way: an honest
+ *                         handshake takes a round trip or two, one that is held open takes as long as it may
  *   handshakes_address()  whose it is: at once, or when a load balancer's header has come. Refused: that address has too many
- *   handshakes_work()     its first bytes have come, and answering them costs a signature: up to a millisecond of the thread
- *                         that carries everybody's streams. Refused: too many a second, of this address or of all
+ *   handshakes_work()     its first bytes have come. The answer costs a signature: up to a millisecond of the thread that carries
+ *                         everybody's streams. Refused: too many a second, of this address or of all
  *   handshakes_end()      it is done, or closed; idempotent
  *
- * So who floods the port keeps others from coming for as long as he does, at most, and takes a bounded share of the thread from
- * those who publish. Addresses share their counters by a hash with a secret (newcomers.h). The time is passed in, monotonic.
+ * A flood of the port keeps others from coming for as long as it lasts, at most, and takes a bounded share of the thread from those that
+ * publish. Addresses share their counters by a hash with a secret (newcomers.h). The time is passed in, monotonic.
  * Loop thread only; a struct handshake lies in its connection and is zero before it begins. */
 #ifndef INGESTD_HANDSHAKES_H
 #define INGESTD_HANDSHAKES_H

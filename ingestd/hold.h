@@ -1,15 +1,15 @@
-/* hold.h - is a broadcaster to be held back, by not reading its socket?
+/* hold.h - whether a broadcaster is to be held back, by not reading its socket.
  *
- * A file that is sent without -re comes as fast as the network carries it: it is *ahead* of its session's clock. What no transcoder
- * has taken of it yet *waits*, and would push the oldest frames out of the replay buffer. So while much waits its socket is not
- * read, and TCP holds its publisher back to what the transcoder takes.
- *   free  →  held            it is ahead, and much waits
- *   held  →  free            little waits, or its time has come. From now on any lead is enough to be held again: a transcoder that
- *                            is no faster than real time leaves no more than what waits
- *   held  →  free, for good  nothing was taken for HOLD_STUCK_US: whether that transcoder is to be left, the buffer finds out by
- *                            running over (relay.c). Until a frame is taken it is not held again
- * A live broadcaster is never ahead, also when it stood still and sends what gathered meanwhile: to hold it back would make it
- * late, so its oldest frames go instead. Pure: the time is an argument. */
+ * A file that is sent without -re comes as fast as the network carries it. Its frames are *ahead* of the session's clock, and those that
+ * no transcoder has taken yet *wait*: they would push the oldest ones out of the replay buffer. So while much waits the socket is not
+ * read, and TCP holds the publisher back to what the transcoder takes.
+ *   free  →  held            the broadcaster is ahead, and much waits
+ *   held  →  free            little waits, or the time of the frames has come. From now on any lead is enough to hold it again: a
+ *                            transcoder that is no faster than real time leaves no more than what waits
+ *   held  →  free, for good  nothing was taken for HOLD_STUCK_US. The buffer runs over, and so the relay learns whether this transcoder
+ *                            is to be left (relay.c). Until a frame is taken the broadcaster is not held again
+ * A live broadcaster is never ahead, not even when it stood still and now sends what gathered: holding it back would make it late, so
+ * its oldest frames go instead. Pure: the time is an argument. */
 #ifndef INGESTD_HOLD_H
 #define INGESTD_HOLD_H
 

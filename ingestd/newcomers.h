@@ -1,8 +1,8 @@
-/* newcomers.h - connections that have not been let in yet: bounded over each address, so that one that opens connections and says
- * nothing does not take the places of all others.
+/* newcomers.h - connections that have not been let in yet, bounded for each address: one that opens connections and says nothing does not
+ * take the places of all others.
  *
  *   newcomers_enter()   false: this address has as many as it may; nothing to leave then
- *   newcomers_leave()   it publishes now, or is gone: once for each that entered
+ *   newcomers_leave()   the connection publishes now, or is gone: once for each that entered
  *
  * Addresses share counters by a hash with a secret, so that nobody can choose with whom. Pure but for the secret. */
 #ifndef INGESTD_NEWCOMERS_H

@@ -2,12 +2,12 @@
  *
  *   replay_push     appends; over the limit the oldest group of pictures goes
  *   replay_attach   a transcoder is sent the frames, from head on; replay_detach: not any more
- *   replay_trim     it says what it has taken and what is stored
+ *   replay_trim     the transcoder says which frames it has taken, and what is stored
  *   replay_at       reads frame seq, head <= seq < tail
  *
- * With two readers attached a frame stays until both have taken it and both say that it is stored. Over the limit that
- * ends: what one of them alone would let go of goes, and the other, if it had not taken that, is `behind` from then on.
- * Without a reader frames go only for lack of room.
+ * The replay keeps a frame until every reader that is attached has taken it and says that it is stored. Over the limit that ends: a frame
+ * that one of two readers alone would keep goes, and that reader, if it had not taken the frame, is `behind` from then on. Without a
+ * reader frames go only for lack of room.
  *
  * Frames are numbered from 0 on in the order they were pushed; replay_trim() may change the numbers of those that all
  * readers have taken. config[] are the codec configurations in force at head, so that decoding may always begin there.

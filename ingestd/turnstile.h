@@ -1,14 +1,14 @@
-/* turnstile.h - streams that are begun from an address: so many at once, and so many a second, the rest in line for a moment.
+/* turnstile.h - streams that are begun from an address: so many at once, and so many a second; the rest waits in line for a moment.
  *
  *   turnstile_enter()   false: as many streams as one address may are published from it already; nothing to leave then
- *   turnstile_when()    when the stream may begin: now, or at a time for which it waits; TURNSTILE_NEVER when too many wait before
- *                       it. Its place is taken then, whether it begins or not
- *   turnstile_leave()   it has ended, or never began: once for each that entered
+ *   turnstile_when()    when the stream may begin: now, or at a time for which it waits. The place in line is taken then, whether the
+ *                       stream begins or not. TURNSTILE_NEVER: too many wait before it
+ *   turnstile_leave()   the stream has ended, or never began: once for each that entered
  *
- * A session costs encoders and a place at the origins, long before anything is known of who publishes; where the port is open, or one
- * key is for all, nothing else stands between one address and all the transcoders. After an outage a hundred encoders behind one
- * address come at once, and wait here rather than there. Addresses share their counters by a hash with a secret (newcomers.h). Pure but
- * for that; the time is passed in, monotonic. */
+ * A session costs encoders and a place at the origins long before anything is known of its publisher. Where the port is open, or one key
+ * is for all, nothing else stands between one address and all the transcoders. After an outage a hundred encoders behind one address come
+ * at once, and wait here rather than there. Addresses share their counters by a hash with a secret (newcomers.h). Pure but for the
+ * secret; the time is passed in, monotonic. */
 #ifndef INGESTD_TURNSTILE_H
 #define INGESTD_TURNSTILE_H
 
