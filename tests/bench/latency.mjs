@@ -4,7 +4,7 @@
 // fetched at the edge, and how long it takes from publish to playable, and from a click on the home page to the first picture. Then the other
 // players one after the other, from the same edge: a table of all formats, each with its aim.
 //
-//   node tests/bench/latency.mjs [--seconds 60] [--visits 5] [--only page,tail,…] [--json FILE]
+//   node tests/bench/latency.mjs [--seconds 60] [--visits 5] [--only page,tail,…] [--json FILE] [--set role.key=value]…
 import { spawn, execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -18,7 +18,8 @@ import { LossyLink } from './lossy_link.mjs'
 const top = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 const { chromium } = createRequire(join(top, 'tests/pages/package.json'))('playwright-core')
 const { values: args } = parseArgs({
-  options: { seconds: { type: 'string', default: '60' }, visits: { type: 'string', default: '5' }, only: { type: 'string' }, json: { type: 'string' } },
+  options: { seconds: { type: 'string', default: '60' }, visits: { type: 'string', default: '5' }, only: { type: 'string' }, json: { type: 'string' },
+    set: { type: 'string', multiple: true, default: [] } },
 })
 const seconds = Number(args.seconds), visits = Number(args.visits)
 const SETTLE_MS = 15000 // whoever began further back has caught up
@@ -233,10 +234,10 @@ async function openContext(browser, near) {
   return context
 }
 
-// From a click on the home page to the first picture: its own context, so nothing is in the browser's cache but what the home page loads.
+// From a click on the home page to the first picture, in a browser that has loaded nothing but the home page.
 async function visit(browser, edge, { near }) {
   const context = await openContext(browser, near), page = await context.newPage()
-  await page.goto(`${edge}/`)
+  await page.goto(`${edge}/`, { waitUntil: 'networkidle' }) // whoever chooses a card takes longer than that
   await page.click('a[href*="/watch/bench"]', { timeout: 15000 })
   const firstMs = await until('first picture', 30000, () => page.evaluate(() => window.seen?.first && window.seen.first - Number(sessionStorage.getItem('clickedMs'))))
   return { context, page, firstMs }
@@ -312,7 +313,7 @@ async function main() {
   const local = (...more) => execFileSync(join(top, 'deploy/local'), [...more, '--dir', dir], { stdio: ['ignore', 'ignore', 'inherit'] })
   let publisher, browser, far, link
   try {
-    local('up', '--while', String(process.pid), '--detach')
+    local('up', '--while', String(process.pid), '--detach', ...args.set.flatMap((set) => ['--set', set]))
     const { nodes } = JSON.parse(readFileSync(join(dir, 'cluster.json'), 'utf8'))
     const edge = nodes.find((n) => n.role === 'edged').http, rtmp = nodes.find((n) => n.role === 'ingestd').rtmp
     browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS })

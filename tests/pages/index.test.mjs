@@ -47,6 +47,18 @@ test('only what is new is said aloud, and a card with the focus keeps it while t
   await page.context().close()
 })
 
+test('what the watch page is made of has come before a card is clicked', async () => {
+  const watch = await openPage(browser, cluster, '/watch/never'), page = await openPage(browser, cluster, '/')
+  const scripts = await watch.evaluate(() => [...document.querySelectorAll('script[src], link[rel=modulepreload]')].map((e) => e.src || e.href))
+  assert.ok(scripts.some((src) => src.endsWith('/web/dash.js')))
+  await until('all of its modules are there', 20, async () => {
+    const come = await page.evaluate(() => performance.getEntriesByType('resource').map((r) => r.name))
+    return scripts.every((src) => come.includes(src) || src.endsWith('/embed.js'))
+  })
+  assert.deepEqual(page.faults, [])
+  for (const one of [page, watch]) await one.context().close()
+})
+
 test('a card leads to the watch page', async () => {
   cluster.publish('linked')
   await cluster.playable('linked')
