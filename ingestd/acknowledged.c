@@ -40,10 +40,11 @@ void acknowledged_send(struct acknowledged *a, unsigned frames, int64_t now_us)
         a->told = false;
 }
 
-bool acknowledged_may_tell(const struct acknowledged *a, int64_t now_us)
+bool acknowledged_may_tell(const struct acknowledged *a, uint64_t waiting, int64_t now_us)
 {
+        uint64_t room = acknowledged_room(a);
         bool near = a->answer_us && a->answer_us < RELAY_FAR_US;
-        return near && !a->going_back && acknowledged_room(a) > a->credit / 2 && now_us - a->asked_us < RELAY_TOLD_US;
+        return near && !a->going_back && room > a->credit / 2 && waiting <= room / 4 && now_us - a->asked_us < RELAY_TOLD_US;
 }
 
 void acknowledged_tell(struct acknowledged *a, unsigned frames)

@@ -381,7 +381,7 @@ static bool asks(const struct beat_member *m)
 {
         const struct relay *r = (const void *)((const char *)m - offsetof(struct relay, at));
         return r->state != RELAY_LIVE || m->aboard || r->broadcast->finish || r->said_shadow == r->role->leads ||
-               !acknowledged_may_tell(&r->ack, clock_mono_us());
+               !acknowledged_may_tell(&r->ack, replay_of(r)->tail - r->ack.sent, clock_mono_us());
 }
 
 /* A batch does. Of those that are only told, the first sees to it that one is asked about them, also when no more frames come. */

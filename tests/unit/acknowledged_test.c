@@ -147,25 +147,26 @@ static void test_a_transcoder_that_is_near_and_has_room_may_be_told(void **state
         (void)state;
         struct acknowledged a = opened();
         acknowledged_send(&a, 1, 1000);
-        assert_false(acknowledged_may_tell(&a, 1000)); /* how far it is, is not known yet */
+        assert_false(acknowledged_may_tell(&a, 10, 1000)); /* how far it is, is not known yet */
         acknowledged_took(&a, 500);
         assert_int_equal(answer(&a, 1, 1), ACK_TAKEN);
-        assert_true(acknowledged_may_tell(&a, 1000));
+        assert_true(acknowledged_may_tell(&a, 10, 1000));
+        assert_false(acknowledged_may_tell(&a, BATCH_FRAMES_MAX / 2, 1000)); /* a backlog is asked about */
         acknowledged_tell(&a, 10);
         assert_true(a.told);
         assert_int_equal(acknowledged_seq(&a), 11);
         assert_int_equal(acknowledged_room(&a), BATCH_FRAMES_MAX - 10);
-        assert_false(acknowledged_may_tell(&a, 1000 + RELAY_TOLD_US));
+        assert_false(acknowledged_may_tell(&a, 10, 1000 + RELAY_TOLD_US));
         acknowledged_send(&a, 2, 2000);
         assert_false(a.told);
         assert_int_equal(answer(&a, 13, 13), ACK_TAKEN); /* for all before it */
         assert_int_equal(a.taken, HEAD + 13);
         acknowledged_tell(&a, BATCH_FRAMES_MAX / 2);
-        assert_false(acknowledged_may_tell(&a, 2000)); /* they may not all be taken */
+        assert_false(acknowledged_may_tell(&a, 10, 2000)); /* they may not all be taken */
         a.sent = a.taken;
-        assert_true(acknowledged_may_tell(&a, 2000));
+        assert_true(acknowledged_may_tell(&a, 10, 2000));
         a.answer_us = RELAY_FAR_US;
-        assert_false(acknowledged_may_tell(&a, 2000));
+        assert_false(acknowledged_may_tell(&a, 10, 2000));
 }
 
 static void test_what_was_told_and_not_taken_is_sent_again(void **state)
@@ -181,7 +182,7 @@ static void test_what_was_told_and_not_taken_is_sent_again(void **state)
         assert_int_equal(answer(&a, 5, 11), ACK_TAKEN); /* the second one was not there when the last one came */
         assert_int_equal(k.again, 6);
         assert_true(acknowledged_stranded(&a, 0));
-        assert_false(acknowledged_may_tell(&a, 2));
+        assert_false(acknowledged_may_tell(&a, 10, 2));
         acknowledged_ground(&a);
         assert_int_equal(acknowledged_seq(&a), 5);
 }
