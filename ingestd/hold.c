@@ -11,6 +11,16 @@ static bool is_much(const struct hold_sight *now)
         return now->waiting_us > HOLD_WAITING_US || (now->waiting_us > 0 && now->bytes > now->limit_bytes / 2);
 }
 
+bool hold_rests(struct hold *h, const struct hold_sight *now)
+{
+        if (h->held || is_much(now))
+                return false;
+        if (now->mark != h->mark)
+                h->stuck = false;
+        h->mark = now->mark;
+        return true;
+}
+
 bool hold_update(struct hold *h, const struct hold_sight *now, int64_t mono_us)
 {
         bool was = h->held;

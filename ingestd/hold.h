@@ -37,6 +37,9 @@ struct hold_sight {
         bool queued;        /* it cannot be taken yet: the stream's publication before is not at its end */
 };
 
+/* Before the clocks are looked at, which is much for each frame: it is not held, and too little waits for that, whatever ahead_us is. */
+bool hold_rests(struct hold *h, const struct hold_sight *now);
+
 /* True when h->held changed. */
 bool hold_update(struct hold *h, const struct hold_sight *now, int64_t mono_us);
 

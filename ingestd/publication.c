@@ -300,12 +300,13 @@ static int64_t session_now_us(const struct publication *p)
         return p->in->wall_us() + relay_pair_skew_us(p->relays, p->in->mono_us()) - p->timeline.epoch_us;
 }
 
+/* All but how far it is ahead. */
 static struct hold_sight sight_of(const struct publication *p)
 {
         const struct replay *r = &p->replay;
         uint64_t mark, place = relay_pair_place(p->relays, &mark);
         int64_t newest = newest_us(p), waiting = place < r->tail ? newest - replay_at(r, place)->dts_us : 0;
-        return (struct hold_sight){.ahead_us = newest - session_now_us(p), .waiting_us = waiting, .bytes = r->bytes,
+        return (struct hold_sight){.waiting_us = waiting, .bytes = r->bytes,
                                    .limit_bytes = r->limit_bytes, .mark = mark,
                                    .queued = !relay_pair_opened(p->relays) && one_before(p)};
 }
@@ -326,7 +327,10 @@ void publication_look(struct publication *p)
 {
         if (!p->live || !p->started)
                 return;
-        const struct hold_sight sight = sight_of(p);
+        struct hold_sight sight = sight_of(p);
+        if (hold_rests(&p->hold, &sight))
+                return;
+        sight.ahead_us = newest_us(p) - session_now_us(p);
         if (!hold_update(&p->hold, &sight, p->in->mono_us()))
                 return;
         if (p->hold.held)

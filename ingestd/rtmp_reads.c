@@ -20,17 +20,28 @@ static int descriptor(const struct conn *c)
         return fd;
 }
 
+/* What is there makes it ready once, and then only what comes after it: else the kernel would look at each socket at each beat again. */
+static void watch(struct conn *c, int op)
+{
+        struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
+        int rv = epoll_ctl(c->server->to_beat_fd, op, descriptor(c), &ev);
+        assert(rv == 0);
+}
+
 static void read_to_end(struct conn *c)
 {
         struct rtmp_server *s = c->server;
         for (int i = 0; i < READS_A_BEAT && c->reads == READS_TO_BEAT; i++) {
                 ssize_t n = read(descriptor(c), s->read_buf, READ_BYTES);
-                if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                if (n < 0 && errno == EAGAIN)
                         return;
-                rtmp_conn_has_read(c, n > 0 ? n : n == 0 ? UV_EOF : uv_translate_sys_error(errno), s->read_buf);
-                if (n < READ_BYTES)
+                if (n >= 0 || errno != EINTR)
+                        rtmp_conn_has_read(c, n > 0 ? n : n == 0 ? UV_EOF : uv_translate_sys_error(errno), s->read_buf);
+                if (n >= 0 && n < READ_BYTES)
                         return;
         }
+        if (c->reads == READS_TO_BEAT) /* there is more, for the next beat */
+                watch(c, EPOLL_CTL_MOD);
 }
 
 /* What comes of one connection may close another, which is not read any more then; its memory goes on a later turn. */
@@ -45,13 +56,11 @@ static void on_beat(void *arg)
 static void join_beat(struct conn *c)
 {
         struct rtmp_server *s = c->server;
-        struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
         if (s->to_beat == s->ready_room) {
                 s->ready_room = s->ready_room ? 2 * s->ready_room : 64;
                 s->ready = mem_resize(s->ready, s->ready_room * sizeof(*s->ready));
         }
-        int rv = epoll_ctl(s->to_beat_fd, EPOLL_CTL_ADD, descriptor(c), &ev);
-        assert(rv == 0);
+        watch(c, EPOLL_CTL_ADD);
         if (s->to_beat++ == 0)
                 beat_read(s->setup.beat, on_beat, s);
 }

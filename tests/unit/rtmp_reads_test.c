@@ -59,6 +59,8 @@ static void flush(void)
         for (size_t at = 0; at < t.script.out.len;) {
                 ssize_t n = send(t.fd, t.script.out.p + at, t.script.out.len - at, MSG_DONTWAIT);
                 at += n > 0 ? (size_t)n : 0;
+                if (n < 0 && t.beat.read)
+                        t.beat.read(t.beat.read_arg);
                 if (n < 0)
                         uv_run(&t.loop, UV_RUN_NOWAIT);
         }
@@ -150,6 +152,17 @@ static void test_a_picture_that_is_longer_than_a_read_comes_with_one_beat(void *
         assert_int_equal(t.script.frames, 1);
 }
 
+static void test_what_is_longer_than_all_reads_of_a_beat_comes_with_the_next_ones(void **state)
+{
+        static char picture[20 * READ_BYTES];
+        (void)state;
+        media(&t.script, RTMP_VIDEO, 0, "\x17\1\0\0\0", 5, picture, sizeof(picture));
+        flush();
+        for (int i = 0; i < 20 && t.script.frames == 0; i++)
+                beat();
+        assert_int_equal(t.script.frames, 1);
+}
+
 static void test_one_that_is_held_is_not_read_until_it_is_let_go(void **state)
 {
         (void)state;
@@ -216,6 +229,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_what_came_since_the_last_beat_is_read_at_the_next, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_a_picture_that_is_longer_than_a_read_comes_with_one_beat, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_what_is_longer_than_all_reads_of_a_beat_comes_with_the_next_ones, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_one_that_is_held_is_not_read_until_it_is_let_go, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_has_ended_its_stream_is_heard_at_once_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_the_end_of_a_connection_is_read_to_the_beat_too, set_up, tear_down),
