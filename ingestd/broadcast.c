@@ -22,7 +22,15 @@ void broadcast_finish(struct broadcast *b, enum close_reason why, int64_t now_us
 {
         b->finish = why;
         b->finish_by_us = now_us + RELAY_FINISH_MS * US_PER_MS;
-        b->finish_most_us = now_us + RELAY_FINISH_MOST_MS * US_PER_MS;
+        b->finish_most_us = b->waited_for ? now_us + RELAY_FINISH_MOST_MS * US_PER_MS : INT64_MAX;
+}
+
+void broadcast_wait_for(struct broadcast *b, int64_t now_us)
+{
+        if (b->waited_for)
+                return;
+        b->waited_for = true;
+        b->finish_most_us = now_us + RELAY_FINISH_MOST_MS * US_PER_MS; /* broadcast_finish() says when, if it has not ended yet */
 }
 
 void broadcast_progress(struct broadcast *b, int64_t now_us)

@@ -13,7 +13,8 @@
 #include "proto/media.h"
 
 #define RELAY_FINISH_MS 5000       /* at the end of a broadcast, for a frame to be taken of those that are left */
-#define RELAY_FINISH_MOST_MS 30000 /* for all of them; no more than RELAY_FINISH_MS when the daemon leaves */
+#define RELAY_FINISH_MOST_MS 30000 /* for all of them, once the next broadcast of its name waits; no more than RELAY_FINISH_MS when the daemon
+                                      leaves */
 #define RELAY_STRAY_US 30000000    /* so long an OPEN that was not answered may still be taken */
 
 /* What a publication says of it. Strings are borrowed for the life of the relays, and filled in before OPEN. */
@@ -46,15 +47,17 @@ struct broadcast {
         bool held;                        /* the broadcaster is not read from: that no frames come is not its silence */
         bool refused;                     /* no transcoder is to have it any more */
         enum close_reason finish;         /* why it ends; 0: it goes on */
+        bool waited_for;                  /* the next one of its name is there */
         int64_t finish_by_us, finish_most_us;
 };
 
 const char *broadcast_session(const struct broadcast *b); /* for the log */
 bool broadcast_over(const struct broadcast *b);
 
-/* It ends. From then on frames are sent as long as some are taken, within the bounds above. */
+/* It ends. From then on frames are sent as long as some are taken: for as long as that takes, unless it is waited for. */
 void broadcast_finish(struct broadcast *b, enum close_reason why, int64_t now_us);
 void broadcast_progress(struct broadcast *b, int64_t now_us); /* frames were taken */
+void broadcast_wait_for(struct broadcast *b, int64_t now_us); /* before its end or after; the first time counts */
 bool broadcast_overdue(const struct broadcast *b, int64_t now_us);
 
 void broadcast_set_place(struct broadcast *b, enum broadcast_place place); /* counts those that stand by */

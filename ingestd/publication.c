@@ -179,6 +179,15 @@ static bool same_place(const struct publication *p, const char *stream, uint8_t 
         return strcmp(p->stream, stream) == 0 && (p->role == OPEN_BACKUP) == (role == OPEN_BACKUP);
 }
 
+/* The one before it at this place, whose CLOSE is not through yet; NULL: there is none. */
+static struct publication *one_before(const struct publication *p)
+{
+        struct publication *q = p->list.next;
+        while (q && (q->relays_done || !same_place(q, p->stream, p->role)))
+                q = q->list.next;
+        return q;
+}
+
 static struct publication *find_live(const struct publications *in, const char *stream, uint8_t role)
 {
         struct publication *p = in->first;
@@ -222,6 +231,9 @@ static struct publication *new_publication(struct publications *in, const struct
         in->live++;
         stats_add(STAT_PUBLISHERS, 1);
         enter_list(p);
+        struct publication *before = one_before(p);
+        if (before)
+                relay_pair_wait_for(before->relays);
         return p;
 }
 
@@ -277,15 +289,6 @@ static bool tracks_known(const struct publication *p)
                         return false;
         }
         return true;
-}
-
-/* The one before it at this place, whose CLOSE is not through yet; NULL: there is none. */
-static struct publication *one_before(const struct publication *p)
-{
-        struct publication *q = p->list.next;
-        while (q && (q->relays_done || !same_place(q, p->stream, p->role)))
-                q = q->list.next;
-        return q;
 }
 
 static void open_when_ready(struct publication *p)

@@ -111,6 +111,11 @@ void relay_pair_lose(struct relay_pair *p, const struct rpc_client *gone)
         }
 }
 
+void relay_pair_wait_for(struct relay_pair *p)
+{
+        broadcast_wait_for(&p->broadcast, clock_mono_us());
+}
+
 void relay_pair_finish(struct relay_pair *p, enum close_reason why)
 {
         if (p->broadcast.finish || p->leader->state == RELAY_DONE)

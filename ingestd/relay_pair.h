@@ -5,7 +5,7 @@
  *   relay_pair_kick()     frames are in the replay buffer; each relay sends them on by its own cursor
  *   relay_pair_finish()   what is left has been sent, and the transcoders are told. done() comes later, never from
  *                         inside it: with the end of the calls that are under way when no frame was taken for
- *                         RELAY_FINISH_MS, or when RELAY_FINISH_MOST_MS are over
+ *                         RELAY_FINISH_MS, or of one that is waited for when RELAY_FINISH_MOST_MS are over
  *   relay_pair_free()     after done()
  *
  * Session, epoch, clock and generation are the broadcast's (broadcast.h): a swap of the two (relay_roles.h) changes none of them.
@@ -42,6 +42,7 @@ struct relay_pair_view {
 };
 void relay_pair_tell(const struct relay_pair *p, struct relay_pair_view *v);
 void relay_pair_finish(struct relay_pair *p, enum close_reason why);       /* idempotent; the first reason counts */
+void relay_pair_wait_for(struct relay_pair *p); /* the next broadcast of its name is there, and is opened when this one is done; idempotent */
 void relay_pair_free(struct relay_pair *p);
 
 #endif

@@ -230,6 +230,32 @@ static void test_the_end_of_a_film_is_taken_to_its_last_frame_however_slowly(voi
         assert_int_equal(stats_get(STAT_UNTAKEN_FRAMES), 0);
 }
 
+static void test_an_end_is_sent_for_as_long_as_it_is_taken_unless_the_next_broadcast_waits(void **state)
+{
+        (void)state;
+        struct broadcast b = {0};
+        int64_t now_us = 1;
+        broadcast_finish(&b, CLOSE_STOPPED, now_us);
+        for (; now_us < 3600 * US_PER_S; now_us += (RELAY_FINISH_MS - 1) * MS) {
+                assert_false(broadcast_overdue(&b, now_us));
+                broadcast_progress(&b, now_us);
+        }
+        int64_t waits_us = now_us;
+        broadcast_wait_for(&b, now_us);
+        for (; now_us < waits_us + (RELAY_FINISH_MOST_MS - RELAY_FINISH_MS) * MS; now_us += 100 * MS) {
+                broadcast_wait_for(&b, now_us);
+                broadcast_progress(&b, now_us);
+                assert_false(broadcast_overdue(&b, now_us));
+        }
+        for (; now_us < waits_us + RELAY_FINISH_MOST_MS * MS; now_us += 100 * MS)
+                broadcast_progress(&b, now_us);
+        assert_true(broadcast_overdue(&b, now_us));
+
+        broadcast_finish(&b, CLOSE_STOPPED, now_us); /* it was waited for before its end: the time counts from there */
+        assert_false(broadcast_overdue(&b, now_us + (RELAY_FINISH_MS - 1) * MS));
+        assert_true(broadcast_overdue(&b, now_us + RELAY_FINISH_MS * MS));
+}
+
 /* A transcoder that takes nothing at the end is not waited for, and what is lost with that is counted. */
 static void test_an_end_that_is_not_taken_is_counted(void **state)
 {
@@ -446,6 +472,7 @@ int main(void)
                 TEST(test_a_transcoder_that_takes_nothing_of_a_film_is_left_for_another_one),
                 TEST(test_a_film_that_was_lost_to_a_dead_transcoder_is_taken_whole_by_the_next),
                 TEST(test_the_end_of_a_film_is_taken_to_its_last_frame_however_slowly),
+                TEST(test_an_end_is_sent_for_as_long_as_it_is_taken_unless_the_next_broadcast_waits),
                 TEST(test_an_end_that_is_not_taken_is_counted),
                 TEST(test_a_broadcast_that_is_over_before_its_turn_is_opened_all_the_same),
                 TEST(test_a_broadcast_that_is_taken_over_before_its_turn_comes_before_the_next),
