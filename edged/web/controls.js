@@ -5,6 +5,7 @@ import { clockText } from '/web/share.js'
 
 const IDLE_MS = 3000
 const STEP_S = 5
+const MENU_MS = 30000 // for so long the browser's menu may be open
 const NORMAL = 1
 const at = (id) => document.getElementById(id)
 
@@ -31,19 +32,39 @@ export class Controls {
     this.refresh()
   }
 
-  // As it was last time. A browser that lets no page begin with sound begins without.
+  // As it was last time.
   loudness() {
-    const volume = recall('volume')
-    if (volume > 0 && volume <= 1) this.video.volume = volume
-    if (recall('muted') !== false) return
-    this.video.muted = false
-    this.video.addEventListener('canplay', () => {
-      if (!this.video.paused || this.stage.dataset.state !== 'loading') return
-      this.video.play().catch((error) => {
-        if (error.name !== 'NotAllowedError') return
-        this.video.muted = true
-        this.video.play().catch(() => {})
-      })
+    const { video } = this, volume = recall('volume')
+    if (volume > 0 && volume <= 1) video.volume = volume
+    this.wantsMuted = recall('muted') !== false
+    video.muted = this.wantsMuted
+    video.addEventListener('canplay', () => video.paused && this.stage.dataset.state === 'loading' && this.begin())
+    this.keepMuted()
+  }
+
+  // A browser that lets no page begin with sound begins without.
+  begin() {
+    this.video.play().catch((error) => {
+      if (error.name !== 'NotAllowedError') return
+      this.wantsMuted = this.video.muted = true
+      this.video.play().catch(() => {})
+    })
+  }
+
+  // WebKitGTK (2.50) gives a video its sound back when a source begins or its rate is changed, and, where no page may begin with sound,
+  // stops it for that. Other than by the page's controls a viewer asks for sound by those of the browser: over the whole screen, or in a menu.
+  keepMuted() {
+    const { video } = this
+    let menuMs = -Infinity
+    video.addEventListener('contextmenu', () => { menuMs = performance.now() })
+    video.addEventListener('volumechange', () => {
+      if (video.muted || !this.wantsMuted) return
+      if (video.webkitDisplayingFullscreen || document.pictureInPictureElement || performance.now() - menuMs < MENU_MS) {
+        this.wantsMuted = false
+        return
+      }
+      video.muted = true
+      if (video.paused) this.begin()
     })
   }
 
@@ -162,6 +183,7 @@ export class Controls {
   }
 
   setMuted(muted) {
+    this.wantsMuted = muted
     this.video.muted = muted
     remember('muted', muted)
   }

@@ -6,6 +6,7 @@ import { readBox } from '/web/cues.js'
 import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
 
 const BACK_S = 0.5 // so far before the picture is a place of its own
+const PAUSE_MS = 500 // a shorter one is none: a browser's own (WebKitGTK, when a source begins), or two clicks
 const DEPTH_MS = 30000 // so often it is looked how far back one can go
 const PICTURES_S = 5   // from one still picture to the next that is asked for
 
@@ -51,10 +52,16 @@ export class LowLatencyPlayer {
     const hear = (name, call) => video.addEventListener(name, call, { signal: this.listening.signal })
     hear('pause', () => {
       if (video.ended) return
-      this.pausedAt = video.currentTime
-      this.tail.close() // it would load for ever
+      const at = video.currentTime
+      this.pauseTimer = setTimeout(() => {
+        this.pausedAt = at
+        this.tail.close() // it would load for ever
+      }, PAUSE_MS)
     })
-    hear('play', () => this.pausedAt !== undefined && events.away(this.pausedAt))
+    hear('play', () => {
+      clearTimeout(this.pauseTimer)
+      if (this.pausedAt !== undefined) events.away(this.pausedAt)
+    })
     setTimeout(() => events.rungs(), 0)
   }
 
@@ -121,6 +128,7 @@ export class LowLatencyPlayer {
 
   close() {
     this.endWatch()
+    clearTimeout(this.pauseTimer)
     this.listening.abort()
     this.tail.close()
     this.video.removeAttribute('src')
