@@ -76,7 +76,7 @@ static void free_making(struct layout_making **mp)
 static void drop(struct layout *l)
 {
         if (l->making && l->making->job)
-                l->making->ls = NULL; /* what it wants of the archive comes, and stays until the next start */
+                l->making->ls = NULL; /* what it wants of the archive comes, and may go when its session is read anew */
         else if (l->making)
                 free_making(&l->making);
         recording_header_free(&l->header);

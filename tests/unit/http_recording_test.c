@@ -16,6 +16,7 @@
 
 static uint64_t identity; /* of the file that there is above */
 static uint64_t size;     /* and how long it is */
+static const char *error; /* why there is none; NULL: there is */
 static unsigned facts_asked, pieces_asked[16];
 static uint32_t newest[16]; /* piece that was asked for, of the recording whose name ends with that digit */
 
@@ -26,9 +27,10 @@ static uint8_t byte_at(uint64_t place)
 
 static void answer_facts(struct fake_call *c)
 {
-        char text[128];
-        int len = snprintf(text, sizeof(text), "{\"size\":%llu,\"identity\":\"%016llx\",\"type\":\"video/mp4\"}\n", (unsigned long long)size,
-                           (unsigned long long)identity);
+        char text[2048];
+        int len = error ? snprintf(text, sizeof(text), "{\"error\":\"%s\"}\n", error)
+                        : snprintf(text, sizeof(text), "{\"size\":%llu,\"identity\":\"%016llx\",\"type\":\"video/mp4\"}\n", (unsigned long long)size,
+                                   (unsigned long long)identity);
         facts_asked++;
         fake_answer_bytes(c, text, (size_t)len, FETCH_COMPLETE, 60000, "application/json");
 }
@@ -90,6 +92,7 @@ static void begin(struct fixture *f)
 {
         identity = 0xdeadbeef;
         size = SIZE;
+        error = NULL;
         facts_asked = 0;
         memset(pieces_asked, 0, sizeof(pieces_asked));
         memset(newest, 0, sizeof(newest));
@@ -321,9 +324,39 @@ static void test_what_comes_when_a_wait_was_just_over_is_answered_like_any_other
         close_fixture(&f);
 }
 
+/* An origin's words are passed on; what would be no text in an answer is none of its words. */
+static void test_why_there_is_no_such_file_is_said_in_the_origin_s_words(void **state)
+{
+        (void)state;
+        char longer[1200];
+        const char *const none[] = {"", "a \\\"quote\\\"", "a\\nline", "\\u00e9", longer};
+        struct fixture f;
+        struct viewer v;
+        begin(&f);
+        memset(longer, 'x', sizeof(longer) - 1);
+        longer[sizeof(longer) - 1] = '\0';
+        viewer_open(&v, &f);
+        error = "to=50000 is given, but this broadcast goes on";
+        viewer_ask(&v, "GET", FILM "?from=1&to=50000", "");
+        until(&f, served, &v);
+        assert_int_equal(v.status, 400);
+        assert_non_null(strstr(v.body, error));
+        for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+                char target[120];
+                error = none[i];
+                snprintf(target, sizeof(target), FILM "?from=%zu", i + 1);
+                viewer_ask(&v, "GET", target, "");
+                until(&f, served, &v);
+                assert_int_equal(v.status, 503);
+        }
+        viewer_close(&v);
+        close_fixture(&f);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_why_there_is_no_such_file_is_said_in_the_origin_s_words),
                 cmocka_unit_test(test_a_range_over_two_pieces_is_fetched_once_however_many_want_it),
                 cmocka_unit_test(test_what_is_said_of_it_before_its_bytes),
                 cmocka_unit_test(test_a_file_that_becomes_another_one_is_cut_off_and_not_mixed),
