@@ -4,13 +4,16 @@
  * packet. Those that publish are in an epoll of their own, which wakes nobody; libuv has only their writes. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "common/daemon/log.h"
 #include "common/mem.h"
 #include "ingestd/beat.h"
 #include "ingestd/rtmp_server_impl.h"
 
+#define SAY_AGAIN_US 60000000
 #define READS_A_BEAT 4 /* of READ_BYTES: 200 Mbit/s at a beat of 10 ms */
 
 static int descriptor(const struct conn *c)
@@ -21,11 +24,10 @@ static int descriptor(const struct conn *c)
 }
 
 /* What is there makes it ready once, and then only what comes after it: else the kernel would look at each socket at each beat again. */
-static void watch(struct conn *c, int op)
+static int watch(struct conn *c, int op)
 {
         struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
-        int rv = epoll_ctl(c->server->to_beat_fd, op, descriptor(c), &ev);
-        assert(rv == 0);
+        return epoll_ctl(c->server->to_beat_fd, op, descriptor(c), &ev);
 }
 
 static void read_to_end(struct conn *c)
@@ -53,16 +55,29 @@ static void on_beat(void *arg)
                 read_to_end(conn_of(s->ready[i].data.ptr));
 }
 
-static void join_beat(struct conn *c)
+/* The kernel has no room for one more (max_user_watches, memory). */
+static void say_no_room(struct rtmp_server *s)
+{
+        if (told_may(&s->told_no_room, SAY_AGAIN_US, now_us(s), NULL))
+                log_warn("error=\"%s\" connections=%u msg=\"no more broadcasters can be read to the beat; others are read whenever something "
+                         "comes, which costs more\"", strerror(errno), s->count);
+}
+
+/* False: it has to be read otherwise. */
+static bool join_beat(struct conn *c)
 {
         struct rtmp_server *s = c->server;
         if (s->to_beat == s->ready_room) {
                 s->ready_room = s->ready_room ? 2 * s->ready_room : 64;
                 s->ready = mem_resize(s->ready, s->ready_room * sizeof(*s->ready));
         }
-        watch(c, EPOLL_CTL_ADD);
+        if (watch(c, EPOLL_CTL_ADD)) {
+                say_no_room(s);
+                return false;
+        }
         if (s->to_beat++ == 0)
                 beat_read(s->setup.beat, on_beat, s);
+        return true;
 }
 
 static void leave_beat(struct conn *c)
@@ -88,9 +103,9 @@ bool rtmp_reads_choose(struct conn *c)
         if (next == c->reads || uv_is_closing((uv_handle_t *)&c->tcp))
                 return true;
         stop(c);
-        if (next == READS_TO_BEAT)
-                join_beat(c);
-        else if (next == READS_PACKETS && rtmp_conn_read_packets(c))
+        if (next == READS_TO_BEAT && !join_beat(c))
+                next = READS_PACKETS;
+        if (next == READS_PACKETS && rtmp_conn_read_packets(c))
                 return false;
         c->reads = next;
         return true;
@@ -105,7 +120,8 @@ void rtmp_reads_stop(struct conn *c)
 void rtmp_reads_open(struct rtmp_server *s)
 {
         s->to_beat_fd = s->setup.beat ? epoll_create1(EPOLL_CLOEXEC) : -1;
-        assert(!s->setup.beat || s->to_beat_fd >= 0);
+        if (s->to_beat_fd < 0 && s->setup.beat) /* every watch() fails then */
+                say_no_room(s);
 }
 
 void rtmp_reads_close(struct rtmp_server *s)

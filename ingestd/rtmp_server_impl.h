@@ -4,6 +4,7 @@
 #define INGESTD_RTMP_SERVER_IMPL_H
 
 #include "common/daemon/metrics.h"
+#include "common/daemon/told.h"
 #include "common/magic.h"
 #include "ingestd/budget.h"
 #include "ingestd/handshakes.h"
@@ -88,6 +89,7 @@ struct rtmp_server {
         uint64_t last_id;
         int to_beat_fd;            /* epoll of those that are read to the beat; -1: there is none */
         unsigned to_beat;          /* how many */
+        struct told told_no_room;
         struct epoll_event *ready; /* room for all of them */
         unsigned ready_room;
         char read_buf[READ_BYTES]; /* one for all: a read is used up before the next begins */

@@ -194,6 +194,22 @@ static void test_who_has_ended_its_stream_is_heard_at_once_again(void **state)
         assert_int_equal(the_one()->reads, READS_TO_BEAT);
 }
 
+/* As when the kernel has no room for one more watch. */
+static void test_who_cannot_be_read_to_the_beat_is_read_when_something_comes(void **state)
+{
+        (void)state;
+        int fd = t.server->to_beat_fd;
+        t.script.events->hold(t.script.events_arg, true);
+        t.server->to_beat_fd = -1;
+        t.script.events->hold(t.script.events_arg, false);
+        t.server->to_beat_fd = fd;
+        assert_int_equal(the_one()->reads, READS_PACKETS);
+        assert_null(t.beat.read);
+        send_sound(1);
+        while (t.script.frames == 0)
+                uv_run(&t.loop, UV_RUN_ONCE);
+}
+
 static void test_the_end_of_a_connection_is_read_to_the_beat_too(void **state)
 {
         (void)state;
@@ -232,6 +248,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_what_is_longer_than_all_reads_of_a_beat_comes_with_the_next_ones, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_one_that_is_held_is_not_read_until_it_is_let_go, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_has_ended_its_stream_is_heard_at_once_again, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_who_cannot_be_read_to_the_beat_is_read_when_something_comes, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_the_end_of_a_connection_is_read_to_the_beat_too, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_is_refused_is_read_to_its_end, set_up, tear_down),
         };
