@@ -19,7 +19,7 @@
 #include "ingestd/publications.h"
 #include "ingestd/publish_auth.h"
 #include "ingestd/redundancy_config.h"
-#include "ingestd/route.h"
+#include "ingestd/transcoders.h"
 #include "ingestd/rtmp_server.h"
 #include "ingestd/stats.h"
 
@@ -141,7 +141,7 @@ struct server {
         struct config config;
         struct daemon daemon;
         struct publications publications;
-        struct route *route;
+        struct transcoders *transcoders;
         struct tls_server *tls; /* NULL: no RTMPS */
         struct admission *admission;
         struct rtmp_server *rtmp;
@@ -154,7 +154,7 @@ static void tell_ready(struct server *s)
 {
         const char *why = s->stopping              ? "stopping"
                           : !s->rtmp               ? "opening"
-                          : route_live(s->route) ? NULL
+                          : transcoders_live(s->transcoders) ? NULL
                                                    : "waiting for a transcoder";
         daemon_ready(&s->daemon, !why, why ? why : "");
 }
@@ -162,7 +162,7 @@ static void tell_ready(struct server *s)
 static void on_live(void *arg, size_t transcoders)
 {
         struct server *s = arg;
-        if (!s->route) /* during route_open() */
+        if (!s->transcoders) /* during transcoders_open() */
                 return;
         tell_ready(s);
         if (transcoders)
@@ -175,7 +175,7 @@ static void on_gone(void *arg, const struct rpc_client *client)
         publications_lose(&s->publications, client);
 }
 
-static const struct route_events route_events = {.live = on_live, .gone = on_gone};
+static const struct transcoders_events transcoders_events = {.live = on_live, .gone = on_gone};
 
 /* When the last publication has said CLOSE, or given up, and the last connection is closed. */
 static void finish(struct server *s)
@@ -184,7 +184,7 @@ static void finish(struct server *s)
                 return;
         admission_free(&s->admission);
         tls_server_close(&s->tls);
-        route_close(s->route);
+        transcoders_close(s->transcoders);
         relays_close(&s->publications.relays);
         daemon_exit(&s->daemon, 0);
 }
@@ -281,13 +281,13 @@ static size_t live_bytes(size_t publishers)
 static int open_sockets(struct server *s)
 {
         const struct config *c = &s->config;
-        int err = route_open(&s->route, s->daemon.loop, c->transcoders, &s->daemon.self, &route_events, s);
+        int err = transcoders_open(&s->transcoders, s->daemon.loop, c->transcoders, &s->daemon.self, &transcoders_events, s);
         if (err) {
                 log_error("transcoders=%s error=\"%s\" msg=\"cannot look for transcoders\"", c->transcoders,
                           err_text(err));
                 return err;
         }
-        s->publications.relays.link_arg = s->route;
+        s->publications.relays.link_arg = s->transcoders;
         daemon_listener(&s->daemon, "RTMP", c->common.bind, admission_guards(&c->admission), GUARDS);
         s->config.admission.closed = !c->common.insecure && !on_loopback(c);
         struct rtmp_server_setup setup = {.publications = &s->publications, .limits = RTMP_LIMITS_DEFAULT, .proxy_from = &c->proxy_from,
@@ -300,7 +300,7 @@ static int open_sockets(struct server *s)
         if (err)
                 return err;
         setup.admission = s->admission;
-        setup.beat = c->gather_ms ? &s->publications.relays.beat : NULL;
+        setup.shipments = c->gather_ms ? &s->publications.relays.shipments : NULL;
         if (*c->rtmps_certs && (err = tls_server_open(&s->tls, s->daemon.loop, &(struct tls_server_config){.directory = c->rtmps_certs})))
                 return err;
         rtmp_server_open(&s->rtmp, s->daemon.loop, &setup);
@@ -321,7 +321,7 @@ int main(int argc, char **argv)
         stats_register();
         s.publications = (struct publications){
                 .limits = &s.config.limits,
-                .relays = {.loop = s.daemon.loop, .link = &route_link, .gather_ms = (unsigned)s.config.gather_ms},
+                .relays = {.loop = s.daemon.loop, .link = &transcoders_link, .gather_ms = (unsigned)s.config.gather_ms},
                 .emptied = on_emptied,
                 .arg = &s,
                 .wall_us = clock_wall_us,

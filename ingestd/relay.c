@@ -25,7 +25,7 @@ struct state {
         bool walks; /* the ring */
         bool reads; /* the replay, which keeps for it what it has not taken */
         void (*timer)(struct relay *r);
-        void (*answered)(struct relay *r, const struct media_reply *m, const struct beat_batch *of); /* MEDIA, well */
+        void (*answered)(struct relay *r, const struct media_reply *m, const struct shipment_batch *of); /* MEDIA, well */
         void (*called)(struct relay *r, int err, nng_msg *reply);                                    /* OPEN or CLOSE */
         void (*lost)(struct relay *r);                                                               /* its connection is */
         void (*finish)(struct relay *r);
@@ -67,7 +67,7 @@ static bool overdue(const struct relay *r)
 
 void relay_ground(struct relay *r)
 {
-        beat_forget(&r->all->beat, &r->at);
+        shipment_forget(&r->all->shipments, &r->at);
         acknowledged_ground(&r->ack);
 }
 
@@ -131,7 +131,7 @@ static void on_called(void *arg, int err, nng_msg *reply)
 static void call(struct relay *r, nng_msg *request, unsigned timeout_ms)
 {
         assert(!relay_busy(r));
-        beat_leave(&r->all->beat, &r->at);
+        shipment_leave(&r->all->shipments, &r->at);
         uv_timer_stop(&r->timer);
         r->call = r->all->link->call(r->at.rpc, request, timeout_ms, on_called, r);
 }
@@ -173,9 +173,9 @@ static void done_called(struct relay *r, int err, nng_msg *reply)
 
 /* Walking the ring ------------------------------------------------------------------------------------------------- */
 
-size_t relay_candidates(const struct relay *r, struct relay_candidate found[RELAY_CANDIDATES])
+size_t relay_candidates(const struct relay *r, struct transcoder_candidate found[TRANSCODER_CANDIDATES])
 {
-        return r->all->link->walk(r->all->link_arg, r->broadcast->stream.stream, found, RELAY_CANDIDATES);
+        return r->all->link->walk(r->all->link_arg, r->broadcast->stream.stream, found, TRANSCODER_CANDIDATES);
 }
 
 static enum relay_state asking(enum relay_state quest)
@@ -241,7 +241,7 @@ void relay_open_here(struct relay *r)
         call(r, open_message(r), relay_asks(r) ? RELAY_ASK_MS : RELAY_OPEN_MS);
 }
 
-void relay_open_at(struct relay *r, const struct relay_candidate *next)
+void relay_open_at(struct relay *r, const struct transcoder_candidate *next)
 {
         r->at.rpc = next->rpc;
         memcpy(r->address, next->address, sizeof(r->address));
@@ -344,7 +344,7 @@ static void reading_lost(struct relay *r)
         relay_lost(r, "it is gone");
 }
 
-static struct relay *relay_of(struct beat_member *m)
+static struct relay *relay_of(struct shipment_member *m)
 {
         return (void *)((char *)m - offsetof(struct relay, at));
 }
@@ -377,7 +377,7 @@ static void load(const struct relay *r, struct media *part, struct frame *room, 
 }
 
 /* What becomes of a batch is to be known when it may not be taken, or when the broadcast or the transcoder's part in it changes. */
-static bool asks(const struct beat_member *m)
+static bool asks(const struct shipment_member *m)
 {
         const struct relay *r = (const void *)((const char *)m - offsetof(struct relay, at));
         return r->state != RELAY_LIVE || m->aboard || r->broadcast->finish || r->said_shadow == r->role->leads ||
@@ -397,7 +397,7 @@ static void leaves(struct relay *r, unsigned frames, bool asks)
         acknowledged_tell(&r->ack, frames);
 }
 
-static bool fill(struct beat_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks, uint64_t *end)
+static bool fill(struct shipment_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks, uint64_t *end)
 {
         struct relay *r = relay_of(m);
         if (!relay_reads(r))
@@ -429,7 +429,7 @@ static bool fill(struct beat_member *m, struct media *part, struct frame *room, 
 void relay_send(struct relay *r)
 {
         if (in_step(r))
-                beat_now(&r->all->beat, &r->at);
+                shipment_now(&r->all->shipments, &r->at);
 }
 
 /* Its frames leave with the next beat, or later while others are under way; or when one of those is answered. */
@@ -441,7 +441,7 @@ static void become_due(struct relay *r)
         if (in_us > 0)
                 relay_wait(r, (uint64_t)in_us / US_PER_MS + 1);
         else if (in_step(r))
-                beat_join(&r->all->beat, &r->at);
+                shipment_join(&r->all->shipments, &r->at);
 }
 
 static bool has_more(const struct relay *r)
@@ -491,7 +491,7 @@ static void go_on_standing_by(struct relay *r)
 static void ask(struct relay *r)
 {
         if (in_step(r))
-                beat_join(&r->all->beat, &r->at);
+                shipment_join(&r->all->shipments, &r->at);
 }
 
 static void live_timer(struct relay *r)
@@ -549,7 +549,7 @@ static void stand_by(struct relay *r, const struct media_reply *m)
                 go_on_live(r, false);
 }
 
-static void standby_answered(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
+static void standby_answered(struct relay *r, const struct media_reply *m, const struct shipment_batch *of)
 {
         (void)of;
         stand_by(r, m);
@@ -566,7 +566,7 @@ static void acknowledge(struct relay *r, const struct media_reply *m, const stru
         r->events->taken(r->pair);
 }
 
-static void live_answered(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
+static void live_answered(struct relay *r, const struct media_reply *m, const struct shipment_batch *of)
 {
         struct acknowledgement k = {0};
         bool went_back = r->ack.going_back;
@@ -613,7 +613,7 @@ static void on_busy(struct relay *r)
                 relay_wait(r, NO_CREDIT_MS);
 }
 
-static void on_status(struct relay *r, const struct media_reply *m, const struct beat_batch *of)
+static void on_status(struct relay *r, const struct media_reply *m, const struct shipment_batch *of)
 {
         r->busy_since_us = 0;
         if (m->status && m->status != ERR_ORDER) {
@@ -625,7 +625,7 @@ static void on_status(struct relay *r, const struct media_reply *m, const struct
         states[r->state].answered(r, m, of);
 }
 
-static void on_answered(struct beat_member *member, int err, const struct media_reply *reply, const struct beat_batch *of)
+static void on_answered(struct shipment_member *member, int err, const struct media_reply *reply, const struct shipment_batch *of)
 {
         struct relay *r = relay_of(member);
         assert(relay_reads(r));
@@ -690,7 +690,7 @@ void relay_lose(struct relay *r, const struct rpc_client *gone)
                 if (r->call)
                         r->all->link->cancel(r->call);
                 else
-                        beat_cancel(&r->all->beat, &r->at);
+                        shipment_cancel(&r->all->shipments, &r->at);
         } else if (states[r->state].lost) {
                 states[r->state].lost(r);
         }
@@ -704,16 +704,16 @@ void relay_finish(struct relay *r)
 
 /* Life ------------------------------------------------------------------------------------------------------------- */
 
-static const struct beat_ops beat_ops = {.fill = fill, .asks = asks, .answered = on_answered};
+static const struct shipment_ops shipment_ops = {.fill = fill, .asks = asks, .answered = on_answered};
 
 void relays_open(struct relays *rs)
 {
-        beat_open(&rs->beat, rs->loop, rs->gather_ms, rs->link, &beat_ops);
+        shipment_open(&rs->shipments, rs->loop, rs->gather_ms, rs->link, &shipment_ops);
 }
 
 void relays_close(struct relays *rs)
 {
-        beat_close(&rs->beat);
+        shipment_close(&rs->shipments);
 }
 
 struct relay *relay_new(struct relays *rs, struct relay_pair *p, struct broadcast *b, const struct relay_role *role,
@@ -739,7 +739,7 @@ static void on_timer_closed(uv_handle_t *h)
 void relay_free(struct relay *r)
 {
         assert(r->state == RELAY_DONE && !relay_busy(r));
-        beat_leave(&r->all->beat, &r->at);
+        shipment_leave(&r->all->shipments, &r->at);
         r->magic = 0;
         uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }

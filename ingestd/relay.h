@@ -18,7 +18,7 @@
  * table of relay.c; what a relay does otherwise when it leads than as a shadow is in its struct relay_role. relay_finish() may be
  * called in every state.
  *
- * Calls and their answers go over struct relay_link, so that tests can be the transcoder. Loop thread only. */
+ * Calls and their answers go over struct transcoder_link, so that tests can be the transcoder. Loop thread only. */
 #ifndef INGESTD_RELAY_H
 #define INGESTD_RELAY_H
 
@@ -26,13 +26,13 @@
 #include <uv.h>
 
 #include "ingestd/acknowledged.h"
-#include "ingestd/beat.h"
+#include "ingestd/shipment.h"
 #include "ingestd/broadcast.h"
 #include "ingestd/generations.h"
-#include "ingestd/relay_link.h"
+#include "ingestd/transcoder_link.h"
 #include "ingestd/walk.h"
 
-#define RELAY_CLOSE_MS 2000    /* deadline of CLOSE; that of MEDIA is in beat.h */
+#define RELAY_CLOSE_MS 2000    /* deadline of CLOSE; that of MEDIA is in shipment.h */
 #define RELAY_OPEN_MS 3000     /* of OPEN: the transcoder asks its origins meanwhile */
 #define RELAY_ASK_MS 500       /* of OPEN_IF_HELD */
 #define RELAY_KEEPALIVE_MS 500 /* an empty batch when there is nothing to send */
@@ -42,14 +42,14 @@
 /* What all relays of a daemon share. */
 struct relays {
         uv_loop_t *loop;
-        const struct relay_link *link;
+        const struct transcoder_link *link;
         void *link_arg;
         unsigned gather_ms; /* frames wait so long for others; 0: not at all */
         bool leaving;       /* the daemon ends */
-        struct beat beat;
+        struct shipments shipments;
         struct generations generations;
 };
-void relays_open(struct relays *rs);  /* the fields before beat are set */
+void relays_open(struct relays *rs);  /* the fields before shipments are set */
 void relays_close(struct relays *rs); /* no relay is left */
 
 enum relay_state {
@@ -97,7 +97,7 @@ struct relay {
         enum relay_state state;
         uv_timer_t timer;
 
-        struct beat_member at; /* the transcoder, from OPEN to CLOSE; rpc is NULL once it is no longer ours to use */
+        struct shipment_member at; /* the transcoder, from OPEN to CLOSE; rpc is NULL once it is no longer ours to use */
         char address[64];      /* of it */
         char node[NODE_ID_MAX + 1];
         struct rpc_call *call; /* OPEN or CLOSE under way */
@@ -145,8 +145,8 @@ void relay_lost(struct relay *r, const char *why);
 void relay_say_untaken(const struct relay *r); /* the broadcast ends without what is left, which is counted */
 
 /* Walking. */
-size_t relay_candidates(const struct relay *r, struct relay_candidate found[RELAY_CANDIDATES]);
-void relay_open_at(struct relay *r, const struct relay_candidate *next); /* OPEN */
+size_t relay_candidates(const struct relay *r, struct transcoder_candidate found[TRANSCODER_CANDIDATES]);
+void relay_open_at(struct relay *r, const struct transcoder_candidate *next); /* OPEN */
 void relay_open_here(struct relay *r);                                   /* the same transcoder, with the conditions of its state */
 void relay_stop_asking(struct relay *r);                                 /* ASKING, FOLLOWING: any transcoder will do from now on */
 void relay_seek_next(struct relay *r, enum relay_state quest);           /* this transcoder will not do: the next one, now */

@@ -209,7 +209,7 @@ static void shadow_ask(const struct relay *r, struct open *m)
 
 static void shadow_seek(struct relay *r, enum relay_state quest)
 {
-        struct relay_candidate found[RELAY_CANDIDATES];
+        struct transcoder_candidate found[TRANSCODER_CANDIDATES];
         (void)quest;
         if (!wants_shadow(r->pair)) {
                 on_left(r);
@@ -217,7 +217,7 @@ static void shadow_seek(struct relay *r, enum relay_state quest)
         }
         relay_set_state(r, RELAY_SEEKING);
         size_t others = walk_without(found, relay_candidates(r, found), r->pair->leader->address);
-        const struct relay_candidate *next = walk_next(&r->walk, found, others);
+        const struct transcoder_candidate *next = walk_next(&r->walk, found, others);
         if (next) {
                 relay_open_at(r, next);
                 return;
@@ -320,7 +320,7 @@ static void leader_ask(const struct relay *r, struct open *m)
 
 static void leader_seek(struct relay *r, enum relay_state quest)
 {
-        struct relay_candidate found[RELAY_CANDIDATES];
+        struct transcoder_candidate found[TRANSCODER_CANDIDATES];
         if (broadcast_overdue(r->broadcast, clock_mono_us())) {
                 relay_say_untaken(r);
                 relay_become_done(r);
@@ -330,7 +330,7 @@ static void leader_seek(struct relay *r, enum relay_state quest)
         size_t count = relay_candidates(r, found);
         if (count == 1)
                 relay_stop_asking(r); /* whoever has it or not, there is no other */
-        const struct relay_candidate *next = walk_next(&r->walk, found, count);
+        const struct transcoder_candidate *next = walk_next(&r->walk, found, count);
         if (!next && relay_asks(r)) { /* nobody has it */
                 relay_stop_asking(r);
                 walk_begin(&r->walk);
@@ -477,7 +477,7 @@ static bool leader_drained(struct relay *r)
 {
         struct relay_pair *p = r->pair;
         int64_t now = clock_mono_us();
-        struct relay_candidate best;
+        struct transcoder_candidate best;
         if (may_swap(p)) {
                 stats_add(STAT_MOVES, 1);
                 return swap(p, "it drains", true);

@@ -1,4 +1,4 @@
-/* How sockets are read: those of connections that publish to the beat (beat.h), all others whenever something comes.
+/* How sockets are read: those of connections that publish to the beat (shipment.h), all others whenever something comes.
  *
  * The frames of a publisher wait for the beat anyway, and one wait for all sockets, each beat, costs the loop far less than one for each
  * packet. Those that publish are in an epoll of their own, which wakes nobody; libuv has only their writes. */
@@ -10,7 +10,7 @@
 
 #include "common/daemon/log.h"
 #include "common/mem.h"
-#include "ingestd/beat.h"
+#include "ingestd/shipment.h"
 #include "ingestd/rtmp_server_impl.h"
 
 #define SAY_AGAIN_US 60000000
@@ -76,7 +76,7 @@ static bool join_beat(struct conn *c)
                 return false;
         }
         if (s->to_beat++ == 0)
-                beat_read(s->setup.beat, on_beat, s);
+                shipment_read(s->setup.shipments, on_beat, s);
         return true;
 }
 
@@ -85,7 +85,7 @@ static void leave_beat(struct conn *c)
         struct rtmp_server *s = c->server;
         epoll_ctl(s->to_beat_fd, EPOLL_CTL_DEL, descriptor(c), NULL);
         if (--s->to_beat == 0)
-                beat_read(s->setup.beat, NULL, NULL);
+                shipment_read(s->setup.shipments, NULL, NULL);
 }
 
 static void stop(struct conn *c)
@@ -99,7 +99,7 @@ static void stop(struct conn *c)
 
 bool rtmp_reads_choose(struct conn *c)
 {
-        enum reads next = c->paused ? READS_NOTHING : c->live && !c->closing && c->server->setup.beat ? READS_TO_BEAT : READS_PACKETS;
+        enum reads next = c->paused ? READS_NOTHING : c->live && !c->closing && c->server->setup.shipments ? READS_TO_BEAT : READS_PACKETS;
         if (next == c->reads || uv_is_closing((uv_handle_t *)&c->tcp))
                 return true;
         stop(c);
@@ -119,8 +119,8 @@ void rtmp_reads_stop(struct conn *c)
 
 void rtmp_reads_open(struct rtmp_server *s)
 {
-        s->to_beat_fd = s->setup.beat ? epoll_create1(EPOLL_CLOEXEC) : -1;
-        if (s->to_beat_fd < 0 && s->setup.beat) /* every watch() fails then */
+        s->to_beat_fd = s->setup.shipments ? epoll_create1(EPOLL_CLOEXEC) : -1;
+        if (s->to_beat_fd < 0 && s->setup.shipments) /* every watch() fails then */
                 say_no_room(s);
 }
 

@@ -6,7 +6,7 @@
  *   DRAINING  rtmp_server_stop_accepting()  new connections are refused by the kernel; those there are go on
  *   CLOSED    rtmp_server_close()           everything closes; the memory goes when the loop has run its close callbacks
  *
- * Who publishes is read to the beat of setup.beat, if there is one: what is read sooner would wait all the same. Loop thread only. One read
+ * Who publishes is read to the beat of setup.shipments, if there is one: what is read sooner would wait all the same. Loop thread only. One read
  * buffer for all connections: an idle publisher costs its kernel socket and about 2 kB.
  *
  * A turn of the loop reads each socket once (to the beat up to four times, while there is more), and gives all connections that do not publish 10 ms together. Those that had none of it are
@@ -19,7 +19,7 @@
 #include "ingestd/rtmp_session.h"
 
 struct rtmp_server;
-struct beat;
+struct shipments;
 struct tls_server;
 
 #define RTMP_LISTENERS_MAX 2
@@ -27,7 +27,7 @@ struct tls_server;
 struct rtmp_server_setup {
         struct publications *publications;
         struct admission *admission;
-        struct beat *beat; /* that its publications are sent to; NULL: each socket is read whenever something comes */
+        struct shipments *shipments; /* that its publications are sent to; NULL: each socket is read whenever something comes */
         struct rtmp_limits limits;
         char *const *proxy_from; /* common/networks.h; read at each connection, so that a reload takes effect */
         void (*closed)(void *arg); /* after rtmp_server_close(): the last connection is gone */

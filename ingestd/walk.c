@@ -29,12 +29,12 @@ static bool was_tried(const struct walk *w, const char *address)
 
 void walk_note(struct walk *w, const char *address)
 {
-        if (w->tried_count == RELAY_CANDIDATES || was_tried(w, address))
+        if (w->tried_count == TRANSCODER_CANDIDATES || was_tried(w, address))
                 return;
         snprintf(w->tried[w->tried_count++], sizeof(w->tried[0]), "%s", address);
 }
 
-const struct relay_candidate *walk_next(const struct walk *w, const struct relay_candidate *found, size_t count)
+const struct transcoder_candidate *walk_next(const struct walk *w, const struct transcoder_candidate *found, size_t count)
 {
         for (size_t i = 0; i < count; i++) {
                 if (!was_tried(w, found[i].address))
@@ -43,7 +43,7 @@ const struct relay_candidate *walk_next(const struct walk *w, const struct relay
         return NULL;
 }
 
-size_t walk_without(struct relay_candidate *found, size_t count, const char *address)
+size_t walk_without(struct transcoder_candidate *found, size_t count, const char *address)
 {
         size_t kept = 0;
         for (size_t i = 0; i < count; i++) {

@@ -11,10 +11,10 @@
 
 #include <stddef.h>
 
-#include "ingestd/relay_link.h"
+#include "ingestd/transcoder_link.h"
 
 struct walk {
-        char tried[RELAY_CANDIDATES][64]; /* addresses */
+        char tried[TRANSCODER_CANDIDATES][64]; /* addresses */
         unsigned tried_count;
         unsigned rounds; /* over all transcoders, in vain; of a shadow also those that were live for a moment */
 };
@@ -24,10 +24,10 @@ void walk_begin(struct walk *w); /* a round, now: nobody was tried in it */
 void walk_note(struct walk *w, const char *address);
 
 /* found[0…count) is the ring's order. The result points into it. */
-const struct relay_candidate *walk_next(const struct walk *w, const struct relay_candidate *found, size_t count);
+const struct transcoder_candidate *walk_next(const struct walk *w, const struct transcoder_candidate *found, size_t count);
 
 /* Takes the one of this address out of found. Returns how many are left. */
-size_t walk_without(struct relay_candidate *found, size_t count, const char *address);
+size_t walk_without(struct transcoder_candidate *found, size_t count, const char *address);
 
 /* Exponential backoff with full jitter, so that the streams of a cluster that was dead do not all come back at one instant.
  * Never 0. chance: any number, each as likely as the other. */

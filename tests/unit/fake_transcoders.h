@@ -1,4 +1,4 @@
-/* fake_transcoders.h - transcoders that a test plays over struct relay_link, and broadcasters, for the tests of
+/* fake_transcoders.h - transcoders that a test plays over struct transcoder_link, and broadcasters, for the tests of
  * ingestd/publication.c and the relays below it. Time of the frames is the test's, timers are real. */
 #ifndef TESTS_UNIT_FAKE_TRANSCODERS_H
 #define TESTS_UNIT_FAKE_TRANSCODERS_H
@@ -97,7 +97,7 @@ static inline struct rpc_client *client(int node)
         return (struct rpc_client *)&t.node[node];
 }
 
-static inline size_t fake_walk(void *arg, const char *stream, struct relay_candidate *out, size_t max)
+static inline size_t fake_walk(void *arg, const char *stream, struct transcoder_candidate *out, size_t max)
 {
         size_t n = 0;
         assert_ptr_equal(arg, &t);
@@ -157,7 +157,7 @@ static inline bool fake_can_be_told(const struct rpc_client *c)
 
 static bool fake_tell(struct rpc_client *c, nng_msg *msg);
 
-static const struct relay_link fake_link = {.walk = fake_walk, .call = fake_call, .can_be_told = fake_can_be_told, .tell = fake_tell,
+static const struct transcoder_link fake_link = {.walk = fake_walk, .call = fake_call, .can_be_told = fake_can_be_told, .tell = fake_tell,
                                              .cancel = fake_cancel, .drop = fake_drop, .clock = fake_clock};
 
 static inline nng_msg *answer_open(struct node *n, struct reader *r)

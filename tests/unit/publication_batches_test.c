@@ -142,7 +142,7 @@ static void start_told(struct caster *c)
         t.node[0].takes_many = t.node[1].takes_many = true;
         start(c, 5);
         UNTIL(!t.node[0].in_flight);
-        t.publications.relays.beat.gather_ms = 2;
+        t.publications.relays.shipments.gather_ms = 2;
         t.node[0].can_be_told = t.node[1].can_be_told = true;
         t.node[0].told = t.node[0].batches = t.node[0].messages = 0;
 }
@@ -171,8 +171,8 @@ static void test_a_near_transcoder_is_told_most_batches_and_asked_about_all_of_t
         start_told(&c);
         int64_t begun_us = clock_mono_us();
         send_slowly(&c, 5, 105);
-        unsigned most_asked = (unsigned)((clock_mono_us() - begun_us) / (BEAT_ASKED_MS * MS)) + 2;
-        assert_true(t.node[0].messages <= most_asked); /* once each BEAT_ASKED_MS, however busy this machine is */
+        unsigned most_asked = (unsigned)((clock_mono_us() - begun_us) / (SHIPMENT_ASKED_MS * MS)) + 2;
+        assert_true(t.node[0].messages <= most_asked); /* once each SHIPMENT_ASKED_MS, however busy this machine is */
         assert_true(t.node[0].told > 0);
         assert_int_equal(t.node[0].taken_count, 2 * 105);
         t.node[0].stored_us = 104 * 40 * MS;
@@ -260,15 +260,15 @@ static void test_what_is_read_to_the_beat_is_sent_with_that_beat(void **state)
 {
         (void)state;
         struct caster c;
-        struct beat *beat = &t.publications.relays.beat;
+        struct shipments *beat = &t.publications.relays.shipments;
         start(&c, 5);
         beat->gather_ms = 50;
         beats = 0;
-        beat_read(beat, read_a_picture, &c);
+        shipment_read(beat, read_a_picture, &c);
         UNTIL(beats == 1);
         assert_int_equal(t.node[0].taken_count, 2 * 6);
         UNTIL(beats == 3); /* it goes on while there is somebody to be read */
-        beat_read(beat, NULL, NULL);
+        shipment_read(beat, NULL, NULL);
         end(&c, CLOSE_STOPPED);
 }
 

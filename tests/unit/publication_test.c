@@ -1,4 +1,4 @@
-/* publication and relay: from FLV tags to a transcoder, which is played by this test over struct relay_link. */
+/* publication and relay: from FLV tags to a transcoder, which is played by this test over struct transcoder_link. */
 #include "tests/unit/fake_transcoders.h"
 #include "tests/unit/said.h"
 

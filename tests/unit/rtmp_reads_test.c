@@ -19,7 +19,7 @@
 #define publication_cue fake_cue
 #define publication_look fake_look
 #define publication_end fake_end
-#include "ingestd/beat.h"
+#include "ingestd/shipment.h"
 #include "ingestd/rtmp_conn.c"
 
 #define TURNS 20 /* of the loop, in which what is in a socket would have been read many times */
@@ -27,7 +27,7 @@
 static struct {
         uv_loop_t loop;
         struct rtmp_server *server;
-        struct beat beat;
+        struct shipments shipments;
         struct client script;
         bool closed;
         int fd;
@@ -49,8 +49,8 @@ static void turn_loop(void)
 
 static void beat(void)
 {
-        assert_non_null(t.beat.read);
-        t.beat.read(t.beat.read_arg);
+        assert_non_null(t.shipments.read);
+        t.shipments.read(t.shipments.read_arg);
         turn_loop();
 }
 
@@ -59,8 +59,8 @@ static void flush(void)
         for (size_t at = 0; at < t.script.out.len;) {
                 ssize_t n = send(t.fd, t.script.out.p + at, t.script.out.len - at, MSG_DONTWAIT);
                 at += n > 0 ? (size_t)n : 0;
-                if (n < 0 && t.beat.read)
-                        t.beat.read(t.beat.read_arg);
+                if (n < 0 && t.shipments.read)
+                        t.shipments.read(t.shipments.read_arg);
                 if (n < 0)
                         uv_run(&t.loop, UV_RUN_NOWAIT);
         }
@@ -82,9 +82,9 @@ static int set_up(void **state)
         (void)state;
         memset(&t, 0, sizeof(t));
         uv_loop_init(&t.loop);
-        beat_open(&t.beat, &t.loop, 100, NULL, NULL);
+        shipment_open(&t.shipments, &t.loop, 100, NULL, NULL);
         struct rtmp_server_setup setup = {.limits = RTMP_LIMITS_DEFAULT, .proxy_from = &proxy_from, .closed = on_closed, .arg = &t.closed,
-                                          .beat = &t.beat};
+                                          .shipments = &t.shipments};
         rtmp_server_open(&t.server, &t.loop, &setup);
         assert_int_equal(rtmp_server_listen(t.server, "127.0.0.1", 0, NULL), 0);
         assert_int_equal(uv_tcp_getsockname(&t.server->listeners[0].tcp, (struct sockaddr *)&at, &len), 0);
@@ -100,7 +100,7 @@ static int set_up(void **state)
         flush();
         while (t.script.begins == 0)
                 uv_run(&t.loop, UV_RUN_ONCE);
-        uv_timer_stop(&t.beat.timer);
+        uv_timer_stop(&t.shipments.timer);
         configuration(&t.script);
         flush();
         beat();
@@ -113,8 +113,8 @@ static int tear_down(void **state)
 {
         (void)state;
         rtmp_server_close(&t.server);
-        beat_read(&t.beat, NULL, NULL);
-        beat_close(&t.beat);
+        shipment_read(&t.shipments, NULL, NULL);
+        shipment_close(&t.shipments);
         uv_run(&t.loop, UV_RUN_DEFAULT);
         assert_true(t.closed);
         assert_int_equal(uv_loop_close(&t.loop), 0);
@@ -169,11 +169,11 @@ static void test_one_that_is_held_is_not_read_until_it_is_let_go(void **state)
         t.script.events->hold(t.script.events_arg, true);
         send_sound(1);
         assert_int_equal(the_one()->reads, READS_NOTHING);
-        assert_null(t.beat.read); /* there is nobody to be read */
+        assert_null(t.shipments.read); /* there is nobody to be read */
         turn_loop();
         assert_int_equal(t.script.frames, 0);
         t.script.events->hold(t.script.events_arg, false);
-        uv_timer_stop(&t.beat.timer);
+        uv_timer_stop(&t.shipments.timer);
         beat();
         assert_int_equal(t.script.frames, 1);
 }
@@ -186,7 +186,7 @@ static void test_who_has_ended_its_stream_is_heard_at_once_again(void **state)
         beat();
         assert_int_equal(t.script.ends, 1);
         assert_int_equal(the_one()->reads, READS_PACKETS);
-        assert_null(t.beat.read);
+        assert_null(t.shipments.read);
         command(&t.script, 1, "publish", 5, "cam");
         flush();
         while (t.script.begins < 2)
@@ -223,7 +223,7 @@ static void test_the_end_of_a_connection_is_read_to_the_beat_too(void **state)
                 uv_run(&t.loop, UV_RUN_ONCE);
         assert_int_equal(t.script.ends, 1);
         assert_int_equal(t.server->to_beat, 0);
-        assert_null(t.beat.read);
+        assert_null(t.shipments.read);
 }
 
 static void test_who_is_refused_is_read_to_its_end(void **state)
@@ -231,7 +231,7 @@ static void test_who_is_refused_is_read_to_its_end(void **state)
         (void)state;
         t.script.events->refuse(t.script.events_arg, RTMP_CLOSE_KICKED, "NetStream.Publish.Rejected", "go");
         assert_int_equal(the_one()->reads, READS_PACKETS);
-        assert_null(t.beat.read);
+        assert_null(t.shipments.read);
         send_sound(1);
         turn_loop();
         assert_int_equal(t.script.frames, 0);

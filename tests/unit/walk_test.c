@@ -11,7 +11,7 @@
 
 #include "ingestd/walk.h"
 
-static void ring(struct relay_candidate *found, size_t count)
+static void ring(struct transcoder_candidate *found, size_t count)
 {
         for (size_t i = 0; i < count; i++)
                 snprintf(found[i].address, sizeof(found[i].address), "node-%zu:1", i);
@@ -21,11 +21,11 @@ static void test_a_round_goes_along_the_ring_and_to_each_once(void **state)
 {
         (void)state;
         struct walk w = {0};
-        struct relay_candidate found[3] = {0};
+        struct transcoder_candidate found[3] = {0};
         ring(found, 3);
         for (int round = 0; round < 2; round++) {
                 for (int i = 0; i < 3; i++) {
-                        const struct relay_candidate *next = walk_next(&w, found, 3);
+                        const struct transcoder_candidate *next = walk_next(&w, found, 3);
                         assert_ptr_equal(next, &found[i]);
                         walk_note(&w, next->address);
                 }
@@ -38,11 +38,11 @@ static void test_one_that_came_meanwhile_is_found_and_one_that_moved_is_not_aske
 {
         (void)state;
         struct walk w = {0};
-        struct relay_candidate found[3] = {0};
+        struct transcoder_candidate found[3] = {0};
         ring(found, 3);
         walk_note(&w, "node-0:1");
         walk_note(&w, "node-1:1");
-        struct relay_candidate later[] = {found[1], found[2], found[0]};
+        struct transcoder_candidate later[] = {found[1], found[2], found[0]};
         assert_ptr_equal(walk_next(&w, later, 3), &later[1]);
 }
 
@@ -51,19 +51,19 @@ static void test_a_note_of_one_that_was_tried_or_of_too_many_changes_nothing(voi
         (void)state;
         struct walk w = {0};
         char address[64];
-        for (int i = 0; i < RELAY_CANDIDATES + 3; i++) {
+        for (int i = 0; i < TRANSCODER_CANDIDATES + 3; i++) {
                 snprintf(address, sizeof(address), "node-%d:1", i);
                 walk_note(&w, address);
                 walk_note(&w, address);
         }
-        assert_int_equal(w.tried_count, RELAY_CANDIDATES);
-        assert_string_equal(w.tried[RELAY_CANDIDATES - 1], "node-15:1");
+        assert_int_equal(w.tried_count, TRANSCODER_CANDIDATES);
+        assert_string_equal(w.tried[TRANSCODER_CANDIDATES - 1], "node-15:1");
 }
 
 static void test_a_shadow_does_not_go_to_its_leader(void **state)
 {
         (void)state;
-        struct relay_candidate found[3] = {0};
+        struct transcoder_candidate found[3] = {0};
         ring(found, 3);
         assert_int_equal(walk_without(found, 3, "node-1:1"), 2);
         assert_string_equal(found[0].address, "node-0:1");

@@ -1,22 +1,22 @@
-/* relay_link.h - how relays find transcoders and talk to them; route.c has the one over nng, tests their own. */
-#ifndef INGESTD_RELAY_LINK_H
-#define INGESTD_RELAY_LINK_H
+/* transcoder_link.h - how relays find transcoders and talk to them; transcoders.c has the one over nng, tests their own. */
+#ifndef INGESTD_TRANSCODER_LINK_H
+#define INGESTD_TRANSCODER_LINK_H
 
 #include <stdbool.h>
 
 #include "common/cluster/rpc.h"
 
-#define RELAY_CANDIDATES 16 /* transcoders that are tried before waiting */
+#define TRANSCODER_CANDIDATES 16 /* transcoders that are tried before waiting */
 
-struct relay_candidate {
+struct transcoder_candidate {
         char address[64];
         struct rpc_client *rpc;
         bool draining; /* it wants to leave: those that do not are before it */
 };
 
-struct relay_link {
+struct transcoder_link {
         /* Transcoders for the stream, best first; at most max. Returns how many. */
-        size_t (*walk)(void *arg, const char *stream, struct relay_candidate *out, size_t max);
+        size_t (*walk)(void *arg, const char *stream, struct transcoder_candidate *out, size_t max);
         /* timeout_ms: of one that is near (rpc_call_far). */
         struct rpc_call *(*call)(struct rpc_client *c, nng_msg *request, unsigned timeout_ms, rpc_done *done,
                                  void *arg);

@@ -1,4 +1,4 @@
-#include "ingestd/route.h"
+#include "ingestd/transcoders.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,15 +6,15 @@
 #include "common/cluster/peers.h"
 #include "common/mem.h"
 
-struct route {
+struct transcoders {
         struct peers *peers;
-        const struct route_events *events;
+        const struct transcoders_events *events;
         void *arg;
         struct rpc_client *known[PEERS_MAX]; /* to tell which one is gone */
         size_t known_count;
 };
 
-static void tell_gone(struct route *r, struct peer *const *now, size_t count)
+static void tell_gone(struct transcoders *r, struct peer *const *now, size_t count)
 {
         for (size_t i = 0; i < r->known_count; i++) {
                 size_t k = 0;
@@ -27,7 +27,7 @@ static void tell_gone(struct route *r, struct peer *const *now, size_t count)
 
 static void on_changed(void *arg, struct peer *peer)
 {
-        struct route *r = arg;
+        struct transcoders *r = arg;
         struct peer *now[PEERS_MAX];
         (void)peer;
         if (!r->peers)
@@ -40,10 +40,10 @@ static void on_changed(void *arg, struct peer *peer)
         r->events->live(r->arg, n);
 }
 
-int route_open(struct route **out, uv_loop_t *loop, const char *names, const struct node_identity *self,
-               const struct route_events *events, void *arg)
+int transcoders_open(struct transcoders **out, uv_loop_t *loop, const char *names, const struct node_identity *self,
+               const struct transcoders_events *events, void *arg)
 {
-        struct route *r = mem_alloc(sizeof(*r));
+        struct transcoders *r = mem_alloc(sizeof(*r));
         r->events = events;
         r->arg = arg;
         int err = peers_open(&r->peers, loop, names, ROLE_TRANSCODERD, self, on_changed, r);
@@ -55,7 +55,7 @@ int route_open(struct route **out, uv_loop_t *loop, const char *names, const str
         return err;
 }
 
-void route_close(struct route *r)
+void transcoders_close(struct transcoders *r)
 {
         struct peers *peers = r->peers;
         r->peers = NULL;
@@ -63,16 +63,16 @@ void route_close(struct route *r)
         free(r);
 }
 
-size_t route_live(const struct route *r)
+size_t transcoders_live(const struct transcoders *r)
 {
         return peers_live(r->peers);
 }
 
-static size_t walk(void *arg, const char *stream, struct relay_candidate *out, size_t max)
+static size_t walk(void *arg, const char *stream, struct transcoder_candidate *out, size_t max)
 {
-        struct route *r = arg;
-        struct peer *found[RELAY_CANDIDATES];
-        size_t n = peers_route(r->peers, stream, found, max < RELAY_CANDIDATES ? max : RELAY_CANDIDATES);
+        struct transcoders *r = arg;
+        struct peer *found[TRANSCODER_CANDIDATES];
+        size_t n = peers_route(r->peers, stream, found, max < TRANSCODER_CANDIDATES ? max : TRANSCODER_CANDIDATES);
         for (size_t i = 0; i < n; i++) {
                 memcpy(out[i].address, found[i]->address, sizeof(out[i].address));
                 out[i].rpc = found[i]->rpc;
@@ -86,5 +86,5 @@ static bool can_be_told(const struct rpc_client *c)
         return rpc_client_info(c)->can & CAN_BE_TOLD;
 }
 
-const struct relay_link route_link = {.walk = walk, .call = rpc_call_far, .can_be_told = can_be_told, .tell = rpc_tell, .cancel = rpc_cancel, .drop = rpc_client_drop,
+const struct transcoder_link transcoders_link = {.walk = walk, .call = rpc_call_far, .can_be_told = can_be_told, .tell = rpc_tell, .cancel = rpc_cancel, .drop = rpc_client_drop,
                                       .clock = rpc_client_clock};

@@ -1,4 +1,4 @@
-#include "ingestd/beat.h"
+#include "ingestd/shipment.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,12 +10,12 @@
 
 struct shipment {
         struct shipment *next, **prev; /* of those under way */
-        struct beat *beat;
+        struct shipments *shipments;
         struct rpc_client *rpc;
         struct rpc_call *call;
         int64_t sent_us;
         uint16_t count;
-        struct beat_member *members[MEDIA_MANY_MAX]; /* NULL: it was forgotten */
+        struct shipment_member *members[MEDIA_MANY_MAX]; /* NULL: it was forgotten */
         uint64_t ends[MEDIA_MANY_MAX];
 };
 
@@ -41,19 +41,19 @@ static void on_answered(void *arg, int err, nng_msg *msg)
         struct media_many_reply reply;
         if (!err && decode(s, msg, &reply)) {
                 err = ERR_PROTO;
-                s->beat->link->drop(s->rpc, "malformed answer to MEDIA");
+                s->shipments->link->drop(s->rpc, "malformed answer to MEDIA");
         }
         if (msg)
                 nng_msg_free(msg);
         for (uint16_t i = 0; i < s->count; i++) {
-                struct beat_member *m = s->members[i];
+                struct shipment_member *m = s->members[i];
                 if (!m)
                         continue;
-                struct beat_batch of = {.end = s->ends[i], .took_us = clock_mono_us() - s->sent_us};
+                struct shipment_batch of = {.end = s->ends[i], .took_us = clock_mono_us() - s->sent_us};
                 int its = !err && !m->rpc ? ERR_CLOSED : err;
                 s->members[i] = NULL;
                 m->aboard--;
-                s->beat->ops->answered(m, its, its ? NULL : &reply.parts[i], &of);
+                s->shipments->ops->answered(m, its, its ? NULL : &reply.parts[i], &of);
         }
         *s->prev = s->next;
         if (s->next)
@@ -61,7 +61,7 @@ static void on_answered(void *arg, int err, nng_msg *msg)
         free(s);
 }
 
-static void leave_board(struct shipment *s, struct beat_member *m)
+static void leave_board(struct shipment *s, struct shipment_member *m)
 {
         for (uint16_t i = 0; i < s->count; i++) {
                 if (s->members[i] != m)
@@ -71,7 +71,7 @@ static void leave_board(struct shipment *s, struct beat_member *m)
         }
 }
 
-void beat_forget(struct beat *b, struct beat_member *m)
+void shipment_forget(struct shipments *b, struct shipment_member *m)
 {
         for (struct shipment *s = b->under_way; s && m->aboard; s = s->next)
                 leave_board(s, m);
@@ -94,13 +94,13 @@ static size_t bytes_of(const struct media *part)
         return sum;
 }
 
-static bool asks(const struct beat *b, const struct beat_member *m)
+static bool asks(const struct shipments *b, const struct shipment_member *m)
 {
         return b->all_ask || !m->takes_many || !b->link->tell || !b->link->can_be_told(m->rpc) || b->ops->asks(m);
 }
 
 /* True: it has left, and nobody is told what becomes of it. */
-static bool told(struct beat *b, struct shipment *s, const struct media *parts)
+static bool told(struct shipments *b, struct shipment *s, const struct media *parts)
 {
         const struct media_many many = {.count = s->count, .parts = parts};
         nng_msg *msg = message_new(MSG_MEDIA_TOLD, media_many_encode, &many);
@@ -116,7 +116,7 @@ static bool told(struct beat *b, struct shipment *s, const struct media *parts)
 
 /* Sends what the members have, all of which use the same transcoder, and those that ask, or those that do not. Those that there was no room
  * for keep their place in *list, the others are taken out of it. */
-static void ship(struct beat *b, struct beat_member **list, struct rpc_client *to, bool many, bool ask)
+static void ship(struct shipments *b, struct shipment_member **list, struct rpc_client *to, bool many, bool ask)
 {
         struct frame frames[BATCH_FRAMES_MAX];
         struct media parts[MEDIA_MANY_MAX];
@@ -124,8 +124,8 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         unsigned used = 0;
         size_t bytes = 0;
         unsigned most = many ? MEDIA_MANY_MAX : 1;
-        while (*list && s->count < most && used < BATCH_FRAMES_MAX && bytes < BEAT_MESSAGE_BYTES) {
-                struct beat_member *m = *list;
+        while (*list && s->count < most && used < BATCH_FRAMES_MAX && bytes < SHIPMENT_BYTES_MAX) {
+                struct shipment_member *m = *list;
                 if (m->rpc != to || (many && (!m->takes_many || asks(b, m) != ask))) {
                         list = &m->next;
                         continue;
@@ -133,7 +133,7 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
                 *list = m->next;
                 m->due = false;
                 struct media *part = &parts[s->count];
-                if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, BEAT_MESSAGE_BYTES - bytes, ask,
+                if (!b->ops->fill(m, part, frames + used, BATCH_FRAMES_MAX - used, SHIPMENT_BYTES_MAX - bytes, ask,
                                   &s->ends[s->count]))
                         continue;
                 used += part->count;
@@ -145,7 +145,7 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
                 free(s);
                 return;
         }
-        s->beat = b;
+        s->shipments = b;
         s->rpc = to;
         stats_add(STAT_BATCHES, 1);
         stats_add(STAT_RELAYED_FRAMES, used);
@@ -158,12 +158,12 @@ static void ship(struct beat *b, struct beat_member **list, struct rpc_client *t
         if (s->next)
                 s->next->prev = &s->next;
         b->under_way = s;
-        s->call = b->link->call(to, message_of(parts, s->count), BEAT_CALL_MS, on_answered, s);
+        s->call = b->link->call(to, message_of(parts, s->count), SHIPMENT_CALL_MS, on_answered, s);
 }
 
 static void on_beat(uv_timer_t *timer);
 
-static void wait_for_beat(struct beat *b)
+static void wait_for_beat(struct shipments *b)
 {
         uint64_t wait = b->gather_ms ? b->gather_ms - uv_now(b->loop) % b->gather_ms : 0;
         if (!b->running)
@@ -173,26 +173,26 @@ static void wait_for_beat(struct beat *b)
 
 static void on_beat(uv_timer_t *timer)
 {
-        struct beat *b = timer->data;
+        struct shipments *b = timer->data;
         if (b->read)
                 b->read(b->read_arg); /* still running: who joins now goes with this beat */
         b->running = false;
         if (b->read)
                 wait_for_beat(b);
-        b->all_ask = uv_now(b->loop) - b->asked_ms >= BEAT_ASKED_MS;
+        b->all_ask = uv_now(b->loop) - b->asked_ms >= SHIPMENT_ASKED_MS;
         if (b->all_ask)
                 b->asked_ms = uv_now(b->loop);
         while (b->due) {
-                struct beat_member *m = b->due;
+                struct shipment_member *m = b->due;
                 if (m->rpc)
                         ship(b, &b->due, m->rpc, m->takes_many, asks(b, m));
                 else
-                        beat_leave(b, m);
+                        shipment_leave(b, m);
         }
         b->all_ask = false;
 }
 
-void beat_join(struct beat *b, struct beat_member *m)
+void shipment_join(struct shipments *b, struct shipment_member *m)
 {
         if (m->due)
                 return;
@@ -202,7 +202,7 @@ void beat_join(struct beat *b, struct beat_member *m)
         wait_for_beat(b);
 }
 
-void beat_read(struct beat *b, void (*read)(void *arg), void *arg)
+void shipment_read(struct shipments *b, void (*read)(void *arg), void *arg)
 {
         assert(!read || b->gather_ms);
         b->read = read;
@@ -211,17 +211,17 @@ void beat_read(struct beat *b, void (*read)(void *arg), void *arg)
                 wait_for_beat(b);
 }
 
-void beat_now(struct beat *b, struct beat_member *m)
+void shipment_now(struct shipments *b, struct shipment_member *m)
 {
-        beat_leave(b, m);
-        struct beat_member *alone = m;
+        shipment_leave(b, m);
+        struct shipment_member *alone = m;
         m->next = NULL;
         ship(b, &alone, m->rpc, false, true);
 }
 
-void beat_leave(struct beat *b, struct beat_member *m)
+void shipment_leave(struct shipments *b, struct shipment_member *m)
 {
-        struct beat_member **link = &b->due;
+        struct shipment_member **link = &b->due;
         if (!m->due)
                 return;
         while (*link != m)
@@ -230,7 +230,7 @@ void beat_leave(struct beat *b, struct beat_member *m)
         m->due = false;
 }
 
-void beat_cancel(struct beat *b, struct beat_member *m)
+void shipment_cancel(struct shipments *b, struct shipment_member *m)
 {
         assert(m->aboard);
         for (struct shipment *s = b->under_way; s; s = s->next) {
@@ -241,15 +241,15 @@ void beat_cancel(struct beat *b, struct beat_member *m)
         }
 }
 
-void beat_open(struct beat *b, uv_loop_t *loop, unsigned gather_ms, const struct relay_link *link,
-               const struct beat_ops *ops)
+void shipment_open(struct shipments *b, uv_loop_t *loop, unsigned gather_ms, const struct transcoder_link *link,
+               const struct shipment_ops *ops)
 {
-        *b = (struct beat){.link = link, .ops = ops, .gather_ms = gather_ms, .loop = loop};
+        *b = (struct shipments){.link = link, .ops = ops, .gather_ms = gather_ms, .loop = loop};
         uv_timer_init(loop, &b->timer);
         b->timer.data = b;
 }
 
-void beat_close(struct beat *b)
+void shipment_close(struct shipments *b)
 {
         assert(!b->due && !b->read);
         uv_close((uv_handle_t *)&b->timer, NULL);

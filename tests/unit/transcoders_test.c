@@ -42,7 +42,7 @@ static size_t fake_all(struct peers *p, struct peer **out, size_t max)
 #define peers_open fake_open
 #define peers_close fake_close
 #define peers_all fake_all
-#include "ingestd/route.c"
+#include "ingestd/transcoders.c"
 
 static size_t told_live, told_gone;
 static const struct rpc_client *last_gone;
@@ -69,9 +69,9 @@ static void list(size_t count)
 static void test_each_of_as_many_transcoders_as_there_may_be_is_told_to_be_gone(void **state)
 {
         (void)state;
-        static const struct route_events events = {.live = on_live, .gone = on_gone};
-        struct route *r;
-        assert_int_equal(route_open(&r, NULL, "x:1", NULL, &events, NULL), 0);
+        static const struct transcoders_events events = {.live = on_live, .gone = on_gone};
+        struct transcoders *r;
+        assert_int_equal(transcoders_open(&r, NULL, "x:1", NULL, &events, NULL), 0);
         for (size_t i = 0; i < PEERS_MAX; i++)
                 all[i].rpc = (struct rpc_client *)&all[i];
         list(PEERS_MAX);
@@ -82,7 +82,7 @@ static void test_each_of_as_many_transcoders_as_there_may_be_is_told_to_be_gone(
                 assert_ptr_equal(last_gone, all[n - 1].rpc);
                 assert_int_equal(told_live, n - 1);
         }
-        route_close(r);
+        transcoders_close(r);
 }
 
 int main(void)
