@@ -5,10 +5,15 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "ingestd/stats.h"
 
+#define SHIPMENT_MAGIC 0x53484950
+#define SHIPMENTS_MAGIC 0x53484953
+
 struct shipment {
+        uint32_t magic;
         struct shipment *next, **prev; /* of those under way */
         struct shipments *shipments;
         struct rpc_client *rpc;
@@ -37,7 +42,7 @@ static int decode(const struct shipment *s, nng_msg *msg, struct media_many_repl
 /* A member may do anything now: begin another call, or be gone when the next one is told. */
 static void on_answered(void *arg, int err, nng_msg *msg)
 {
-        struct shipment *s = arg;
+        struct shipment *s = magic_check(arg, SHIPMENT_MAGIC);
         struct media_many_reply reply;
         if (!err && decode(s, msg, &reply)) {
                 err = ERR_PROTO;
@@ -58,6 +63,7 @@ static void on_answered(void *arg, int err, nng_msg *msg)
         *s->prev = s->next;
         if (s->next)
                 s->next->prev = s->prev;
+        s->magic = 0;
         free(s);
 }
 
@@ -110,6 +116,7 @@ static bool told(struct shipments *b, struct shipment *s, const struct media *pa
         }
         for (uint16_t i = 0; i < s->count; i++)
                 s->members[i]->aboard--;
+        s->magic = 0;
         free(s);
         return true;
 }
@@ -121,6 +128,7 @@ static void ship(struct shipments *b, struct shipment_member **list, struct rpc_
         struct frame frames[BATCH_FRAMES_MAX];
         struct media parts[MEDIA_MANY_MAX];
         struct shipment *s = mem_alloc(sizeof(*s));
+        s->magic = SHIPMENT_MAGIC;
         unsigned used = 0;
         size_t bytes = 0;
         unsigned most = many ? MEDIA_MANY_MAX : 1;
@@ -173,7 +181,7 @@ static void wait_for_beat(struct shipments *b)
 
 static void on_beat(uv_timer_t *timer)
 {
-        struct shipments *b = timer->data;
+        struct shipments *b = magic_check(timer->data, SHIPMENTS_MAGIC);
         if (b->read)
                 b->read(b->read_arg); /* still running: who joins now goes with this beat */
         b->running = false;
@@ -244,7 +252,7 @@ void shipment_cancel(struct shipments *b, struct shipment_member *m)
 void shipment_open(struct shipments *b, uv_loop_t *loop, unsigned gather_ms, const struct transcoder_link *link,
                const struct shipment_ops *ops)
 {
-        *b = (struct shipments){.link = link, .ops = ops, .gather_ms = gather_ms, .loop = loop};
+        *b = (struct shipments){.magic = SHIPMENTS_MAGIC, .link = link, .ops = ops, .gather_ms = gather_ms, .loop = loop};
         uv_timer_init(loop, &b->timer);
         b->timer.data = b;
 }

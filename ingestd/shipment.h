@@ -53,6 +53,7 @@ struct shipment_ops {
 };
 
 struct shipments {
+        uint32_t magic;
         const struct transcoder_link *link;
         const struct shipment_ops *ops;
         unsigned gather_ms;

@@ -16,7 +16,7 @@ struct transcoders_events {
 
 /* names is host:port[,…]. Errors are those of peers_open(); *out is then NULL. */
 int transcoders_open(struct transcoders **out, uv_loop_t *loop, const char *names, const struct node_identity *self,
-               const struct transcoders_events *events, void *arg);
+                     const struct transcoders_events *events, void *arg);
 void transcoders_close(struct transcoders *r); /* no relay is left */
 size_t transcoders_live(const struct transcoders *r);
 
