@@ -204,7 +204,7 @@ static void test_who_cannot_be_read_to_the_beat_is_read_when_something_comes(voi
         t.script.events->hold(t.script.events_arg, false);
         t.server->to_beat_fd = fd;
         assert_int_equal(the_one()->reads, READS_PACKETS);
-        assert_null(t.beat.read);
+        assert_null(t.shipments.read);
         send_sound(1);
         while (t.script.frames == 0)
                 uv_run(&t.loop, UV_RUN_ONCE);
