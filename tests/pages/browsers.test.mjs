@@ -23,9 +23,10 @@ async function chromium() {
   }
 }
 
-// lacks: of the window's, what is gone before the page looks for it. native: it plays HLS by itself; managed: by ManagedMediaSource; jumps:
-// dash.js gives it no speed but its own, and catches up by jumps of 3 s only; and after a jump back on a busy machine WebKitGTK (2.50) now and
-// then shows nothing more of what it has, so that is not asked of it. Of HLS it takes what is live for as long as it is now, and ends there.
+// lacks: of the window's, what is gone before the page looks for it. native: it plays HLS by itself; managed: by ManagedMediaSource. jumps:
+// dash.js gives it no speed but its own, and catches up by jumps of 3 s only. After a jump back on a busy machine WebKitGTK (2.50) now and
+// then shows nothing more of what it has, so that is not asked of it. Its own player of HLS takes what is live for as long as it is now,
+// and ends there.
 const BROWSERS = {
   Chromium: { has: hasChromium, start: chromium },
   Firefox: { has: hasFirefox, start: firefox },
@@ -38,11 +39,12 @@ const BROWSERS = {
 function without(edge, lacks) {
   const first = Buffer.from(lacks.map((name) => `delete window.${name}\n`).join(''))
   const server = createServer((asked, answer) => {
-    const onward = request(edge + asked.url, { method: asked.method, headers: { ...asked.headers, 'accept-encoding': 'identity' } }, (told) => {
+    const headers = { ...asked.headers, 'accept-encoding': 'identity' }
+    const onward = request(edge + asked.url, { method: asked.method, headers }, (told) => {
       const isFirst = asked.url.endsWith('/web/embed.js') && told.statusCode === 200
       const length = isFirst ? { 'content-length': Number(told.headers['content-length']) + first.length, etag: undefined } : {}
-      const headers = Object.entries({ ...told.headers, ...length }).filter(([, value]) => value !== undefined)
-      answer.writeHead(told.statusCode, Object.fromEntries(headers))
+      const passed = Object.entries({ ...told.headers, ...length }).filter(([, value]) => value !== undefined)
+      answer.writeHead(told.statusCode, Object.fromEntries(passed))
       if (isFirst) answer.write(first)
       told.pipe(answer)
     })

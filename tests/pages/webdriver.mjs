@@ -135,7 +135,8 @@ export async function firefox() {
   const lines = Object.entries(PREFERENCES).map(([name, value]) =>
     `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`)
   writeFileSync(join(dir, 'user.js'), lines.join('\n'))
-  const child = start(FIREFOX, ['--headless', '--no-remote', '--profile', dir, '--marionette', `--width=${SIZE[0]}`, `--height=${SIZE[1]}`],
+  const child = start(FIREFOX,
+    ['--headless', '--no-remote', '--profile', dir, '--marionette', `--width=${SIZE[0]}`, `--height=${SIZE[1]}`],
     { HOME: dir, MOZ_CRASHREPORTER_DISABLE: '1' })
   let talk = null
   const end = async () => {
