@@ -36,6 +36,7 @@ static void clear(struct broadcaster *f)
 {
         for (int k = 0; k < TRACK_KINDS; k++)
                 buf_unref(&f->config[k]);
+        ahead_clear(&f->ahead);
         *f = (struct broadcaster){0};
 }
 

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "common/cluster/rpc.h"
+#include "proto/ahead.h"
 #include "proto/media.h"
 
 #define BROADCASTER_SILENT_US INT64_C(1500000)
@@ -28,6 +29,7 @@ struct broadcaster {
         char publisher[64];
         uint8_t codecs[TRACK_KINDS];
         struct buf *config[TRACK_KINDS];
+        struct ahead ahead; /* what it was told too soon */
 };
 
 /* Of the session whose broadcaster has this handle; NULL: none has. */

@@ -201,7 +201,20 @@ static void take_frames(struct session *s, const struct media *m)
         }
 }
 
-static void take_media(struct sessions *ss, const struct media *m, struct media_reply *reply)
+/* What has waited for the frames that are there now. */
+static void take_ahead(struct session *s)
+{
+        struct ahead_batch *b;
+        while ((b = ahead_due(&s->active.ahead, s->active.next_seq))) {
+                const struct media m = {.first_seq = b->first_seq, .count = b->count, .frames = b->frames};
+                if (s->active.next_seq - m.first_seq <= m.count)
+                        take_frames(s, &m);
+                ahead_drop(b);
+        }
+}
+
+/* told: there is no answer, so nobody sends it again at once if it came too soon. */
+static void take_media(struct sessions *ss, const struct media *m, bool told, struct media_reply *reply)
 {
         struct session *s = by_handle(ss, m->handle);
         *reply = (struct media_reply){.draining = ss->draining, .takes_many = 1};
@@ -219,6 +232,10 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
                 reply->status = ERR_ORDER;
         else if (!reply->standby)
                 take_frames(s, m);
+        if (told && reply->status == ERR_ORDER && m->first_seq > f->next_seq)
+                (void)ahead_keep(&f->ahead, m);
+        else if (!reply->standby)
+                take_ahead(s);
         reply->next_seq = f->next_seq;
         reply->stored_us = push_stored_us(s->push);
         reply->generation = s->generation;
@@ -227,13 +244,13 @@ static void take_media(struct sessions *ss, const struct media *m, struct media_
                 session_run(s);
 }
 
-static int decode_and_take(struct sessions *ss, struct reader *body, struct buf *whole, struct media_reply *reply)
+static int decode_and_take(struct sessions *ss, struct reader *body, struct buf *whole, bool told, struct media_reply *reply)
 {
         struct frame frames[BATCH_FRAMES_MAX];
         struct media m;
         if (media_decode(body, &m, frames, whole) != 0)
                 return ERR_PROTO;
-        take_media(ss, &m, reply);
+        take_media(ss, &m, told, reply);
         for (int i = 0; i < m.count; i++)
                 buf_unref(&frames[i].bytes);
         return 0;
@@ -251,7 +268,7 @@ static void handle_media(struct sessions *ss, struct rpc_request *req)
 {
         struct media_reply reply;
         struct buf *whole = take_message(req);
-        if (decode_and_take(ss, &req->body, whole, &reply) == 0)
+        if (decode_and_take(ss, &req->body, whole, false, &reply) == 0)
                 rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
         else
                 rpc_drop(req, "malformed MEDIA");
@@ -265,7 +282,7 @@ static void handle_media_many(struct sessions *ss, struct rpc_request *req)
         struct buf *whole = take_message(req);
         int err = media_many_decode(&req->body, parts, &reply.count);
         for (int i = 0; !err && i < reply.count; i++)
-                err = decode_and_take(ss, &parts[i], whole, &reply.parts[i]);
+                err = decode_and_take(ss, &parts[i], whole, false, &reply.parts[i]);
         if (!err)
                 rpc_reply(req, message_new(MSG_MEDIA_MANY_REPLY, media_many_reply_encode, &reply));
         else
@@ -281,7 +298,7 @@ static void handle_media_told(struct sessions *ss, struct rpc_request *req)
         struct buf *whole = take_message(req);
         int err = media_many_decode(&req->body, parts, &count);
         for (int i = 0; !err && i < count; i++)
-                err = decode_and_take(ss, &parts[i], whole, &reply);
+                err = decode_and_take(ss, &parts[i], whole, true, &reply);
         if (!err)
                 rpc_pass(req);
         else

@@ -23,6 +23,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
+#include "proto/ahead.h"
 #include "proto/media.h"
 #include "tests/tools/load_stamp.h"
 
@@ -40,6 +41,7 @@ struct stream {
         uint64_t frames, bytes, video, keys, audio, configs, breaks, out_of_order, backwards;
         int64_t first_us, last_us[TRACK_KINDS];
         bool seen[TRACK_KINDS];
+        struct ahead ahead;
 };
 
 static uv_loop_t loop;
@@ -130,6 +132,7 @@ static void on_open(struct rpc_request *req)
                         s->epoch_us = m.epoch_us;
                 }
                 s->opens++;
+                ahead_clear(&s->ahead);
                 s->closed = 0;
                 s->next_seq = 0;
                 s->handle = reply.handle = ++handles;
@@ -192,7 +195,21 @@ static void release_msg(void *msg)
         nng_msg_free(msg);
 }
 
-static int take_media(struct reader *body, struct buf *whole, struct media_reply *reply)
+static void take_ahead(struct stream *s)
+{
+        struct ahead_batch *b;
+        while ((b = ahead_due(&s->ahead, s->next_seq))) {
+                for (uint16_t i = 0; i < b->count; i++) {
+                        if (b->first_seq + i == s->next_seq) {
+                                count_frame(s, &b->frames[i]);
+                                s->next_seq++;
+                        }
+                }
+                ahead_drop(b);
+        }
+}
+
+static int take_media(struct reader *body, struct buf *whole, bool told, struct media_reply *reply)
 {
         static struct frame frames[BATCH_FRAMES_MAX];
         struct media m;
@@ -203,13 +220,16 @@ static int take_media(struct reader *body, struct buf *whole, struct media_reply
         if (!s) {
                 reply->status = ERR_NOT_FOUND;
         } else if (m.first_seq != s->next_seq) {
-                s->out_of_order++;
+                if (!told || m.first_seq < s->next_seq || !ahead_keep(&s->ahead, &m))
+                        s->out_of_order++;
                 reply->status = ERR_ORDER;
                 reply->next_seq = s->next_seq;
         } else {
                 for (int i = 0; i < m.count; i++)
                         count_frame(s, &frames[i]);
-                reply->next_seq = s->next_seq = m.first_seq + m.count;
+                s->next_seq = m.first_seq + m.count;
+                take_ahead(s);
+                reply->next_seq = s->next_seq;
                 reply->stored_us = stored_us(s);
                 s->generation += s->shadow && !m.shadow ? 1 : 0;
                 s->shadow = m.shadow;
@@ -231,7 +251,7 @@ static void on_media(struct rpc_request *req)
 {
         struct media_reply reply;
         struct buf *whole = take_message(req);
-        if (take_media(&req->body, whole, &reply))
+        if (take_media(&req->body, whole, false, &reply))
                 rpc_drop(req, "malformed MEDIA");
         else
                 rpc_reply(req, message_new(MSG_MEDIA_REPLY, media_reply_encode, &reply));
@@ -245,7 +265,7 @@ static void on_media_many(struct rpc_request *req)
         struct buf *whole = take_message(req);
         int err = media_many_decode(&req->body, parts, &reply.count);
         for (int i = 0; !err && i < reply.count; i++)
-                err = take_media(&parts[i], whole, &reply.parts[i]);
+                err = take_media(&parts[i], whole, false, &reply.parts[i]);
         if (err)
                 rpc_drop(req, "malformed MEDIA_MANY");
         else
@@ -261,7 +281,7 @@ static void on_media_told(struct rpc_request *req)
         struct buf *whole = take_message(req);
         int err = media_many_decode(&req->body, parts, &count);
         for (int i = 0; !err && i < count; i++)
-                err = take_media(&parts[i], whole, &reply);
+                err = take_media(&parts[i], whole, true, &reply);
         if (err)
                 rpc_drop(req, "malformed MEDIA_TOLD");
         else

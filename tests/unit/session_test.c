@@ -299,14 +299,15 @@ static void test_what_is_only_told_is_taken_and_the_next_answer_says_so(void **s
         assert_null(proxies[0].reply);
         assert_int_equal(passed, before + 1);
         assert_int_equal(pipeline->frames, 1);
-        say(0, many_of(MSG_MEDIA_TOLD, handle, 1, handle, 5)); /* the second part overtook what is before it */
+        say(0, many_of(MSG_MEDIA_TOLD, handle, 1, handle, 3)); /* the second part overtook what is before it, and waits */
         assert_int_equal(pipeline->frames, 2);
-        struct media_reply m = feed(0, handle, 6, 1);
+        struct media_reply m = feed(0, handle, 4, 1);
         assert_int_equal(m.status, ERR_ORDER);
         assert_int_equal(m.next_seq, 2);
-        assert_int_equal(feed(0, handle, 2, 1).next_seq, 3);
+        assert_int_equal(feed(0, handle, 2, 1).next_seq, 4);
+        assert_int_equal(pipeline->frames, 4);
 
-        nng_msg *cut = many_of(MSG_MEDIA_TOLD, handle, 3, handle, 4);
+        nng_msg *cut = many_of(MSG_MEDIA_TOLD, handle, 4, handle, 5);
         nng_msg_chop(cut, 1);
         say(0, cut);
         assert_true(proxies[0].dropped);
