@@ -10,7 +10,7 @@
 
 #include "proto/media.h"
 
-#define AHEAD_BATCHES 4
+#define AHEAD_BATCHES 16 /* a sixth of a second of beats: for a node that was held up, and gets them all at once */
 #define AHEAD_FRAMES 16          /* of one */
 #define AHEAD_BYTES (1u << 20)   /* likewise */
 
