@@ -219,13 +219,13 @@ static int take_media(struct reader *body, struct buf *whole, bool told, struct 
         *reply = (struct media_reply){.credit = BATCH_FRAMES_MAX, .draining = self.draining, .takes_many = 1};
         if (!s) {
                 reply->status = ERR_NOT_FOUND;
-        } else if (m.first_seq != s->next_seq) {
+        } else if (m.first_seq > s->next_seq || s->next_seq - m.first_seq > m.count) {
                 if (!told || m.first_seq < s->next_seq || !ahead_keep(&s->ahead, &m))
                         s->out_of_order++;
                 reply->status = ERR_ORDER;
                 reply->next_seq = s->next_seq;
         } else {
-                for (int i = 0; i < m.count; i++)
+                for (int i = (int)(s->next_seq - m.first_seq); i < m.count; i++) /* those that it had are passed over */
                         count_frame(s, &frames[i]);
                 s->next_seq = m.first_seq + m.count;
                 take_ahead(s);
