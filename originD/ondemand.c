@@ -29,8 +29,7 @@ static size_t entries_of(uint32_t first, uint32_t end)
 bool ondemand_span(const struct session *s, const struct track *t, uint32_t from, uint32_t to, uint32_t *first, uint32_t *end)
 {
         struct track_facts f = track_facts(s, t);
-        uint32_t there = track_first_segment(s, t);
-        *first = from > there ? from : there;
+        *first = from > t->first_segment ? from : t->first_segment;
         *end = to <= f.last_segment ? to : f.last_segment + 1;
         return f.any && *first < *end;
 }

@@ -373,6 +373,34 @@ static void test_what_is_lacking_of_a_track_on_demand_moves_no_index(void **stat
         buf_unref(&without.bytes);
 }
 
+/* Nor does what went at the beginning: while it was live one origin had to make room, and the other's manifest is kept for ever. */
+static void test_what_is_gone_from_the_beginning_of_a_track_on_demand_moves_no_index(void **state)
+{
+        (void)state;
+        struct session *s = recorded_pair(16);
+        struct chunk_log *log = session_track(s, "v720")->log;
+        struct file_of_track f;
+        struct reader r;
+        struct box b;
+        read_file(&f, 16);
+        for (unsigned n = 0; n < 4; n++) /* seconds 0 to 7 */
+                assert_int_equal(chunk_log_forget_volume(log, n), 0);
+        s->version++;
+        assert_int_equal(track_first_segment(s, session_track(s, "v720")), 8);
+        struct buf *without = read_named(f.key, size_of(f.key), BODY_MAX);
+        reader_init(&r, without->data + f.init_bytes, f.index_bytes);
+        assert_int_equal(box_next(&r, &b), 1);
+        assert_int_equal(b.type, BOX_TYPE('s', 'i', 'd', 'x'));
+        while (box_next(&r, &b) > 0)
+                assert_int_equal(b.type, BOX_TYPE('f', 'r', 'e', 'e'));
+        assert_true(r.err == 0 && reader_left(&r) == 0);
+        size_t at = f.init_bytes + f.index_bytes;
+        assert_int_equal(without->len - at, f.bytes->len - f.at[2]);
+        assert_memory_equal(without->data + at, f.bytes->data + f.at[2], f.bytes->len - f.at[2]);
+        buf_unref(&f.bytes);
+        buf_unref(&without);
+}
+
 static void test_while_it_goes_on_there_is_nothing_on_demand(void **state)
 {
         (void)state;
@@ -496,6 +524,7 @@ int main(void)
                 CASE(test_what_cannot_be_read_of_a_recording_is_not_said_to_be_not_there),
                 CASE(test_a_track_on_demand_is_what_is_stored_behind_an_index),
                 CASE(test_what_is_lacking_of_a_track_on_demand_moves_no_index),
+                CASE(test_what_is_gone_from_the_beginning_of_a_track_on_demand_moves_no_index),
                 CASE(test_while_it_goes_on_there_is_nothing_on_demand),
                 CASE(test_a_clip_of_what_is_live_is_the_same_file_afterwards),
                 CASE(test_a_clip_that_ends_behind_what_is_stored_is_refused_with_what_there_is),
