@@ -11,18 +11,32 @@
 #include "proto/check.h"
 #include "proto/generation.h"
 
+/* Of a session on another grid than the usual one an older origin, that knows one only, would take places for others, copy it over what it leaves
+ * alone, or refuse the list for it. So it is told a generation that there cannot be, and leaves the session out; who knows reads these instead. */
+#define SHORT_GENERATION "short_generation"
+#define SHORT_CHUNK "short_next_chunk"
+
+static json_int_t told_generation(const struct session *s)
+{
+        return s->chunk_ms == CHUNK_MS ? s->generation : UINT32_MAX;
+}
+
 static json_t *track_json(const struct session *s, const struct track *t)
 {
         struct track_facts f = track_facts(s, t);
         uint64_t next = f.any ? track_end_place(s, t) : eras_place(s->chunk_ms, t->first_segment, 0);
         unsigned chunks = chunks_of_segment(s->chunk_ms);
-        return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us",
+        bool usual = s->chunk_ms == CHUNK_MS;
+        json_t *j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", t->name, "start_us",
                          (json_int_t)t->start_us, "end_us", (json_int_t)(f.any ? f.end_us : t->start_us),
                          "first_segment", (json_int_t)t->first_segment, "bandwidth", (json_int_t)t->bandwidth, "fps_milli",
                          (json_int_t)t->fps_milli, "next_segment", (json_int_t)(next / chunks), "next_chunk",
-                         (json_int_t)(next % chunks), "bytes", (json_int_t)f.file_bytes, "first_here",
+                         (json_int_t)(usual ? next % chunks : 0), "bytes", (json_int_t)f.file_bytes, "first_here",
                          (json_int_t)track_first_segment(s, t), "history",
                          eras_to_json(&t->eras));
+        if (!usual)
+                json_object_set_new(j, SHORT_CHUNK, json_integer((json_int_t)(next % chunks)));
+        return j;
 }
 
 /* The number from which on volumes of all tracks are told in one page: no track has more than CATALOG_VOLUMES in it. */
@@ -58,11 +72,13 @@ static json_t *session_json(const struct session *s, bool whole)
 {
         json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I}", "id", s->id, "stream", s->stream,
                               "node", s->node, "title", json_title(s->title), "epoch_us", (json_int_t)s->epoch_us,
-                              "generation", (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
+                              "generation", told_generation(s), "grace_ms", (json_int_t)s->grace_ms, "state",
                               s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,
                               "ended_wall_us", (json_int_t)s->ended_wall_us, "end_us", (json_int_t)s->end_us,
                               "volume_segments", (json_int_t)s->volume_segments);
         session_grid_to_json(j, s->chunk_ms);
+        if (s->chunk_ms != CHUNK_MS)
+                json_object_set_new(j, SHORT_GENERATION, json_integer(s->generation));
         if (s->captions)
                 json_object_set_new(j, "captions", json_true());
         if (!whole) {
@@ -177,7 +193,7 @@ static void read_track(struct peer_track *t, const json_t *j, unsigned chunk_ms,
         t->bandwidth = (uint32_t)json_number(j, "bandwidth", UINT32_MAX, bad);
         t->fps_milli = (uint32_t)json_number(j, "fps_milli", UINT32_MAX, bad);
         t->next_segment = (uint32_t)json_number(j, "next_segment", UINT32_MAX, bad);
-        t->next_chunk = (uint8_t)json_number(j, "next_chunk", chunks_of_segment(chunk_ms) - 1, bad);
+        t->next_chunk = (uint8_t)json_number(j, chunk_ms == CHUNK_MS ? "next_chunk" : SHORT_CHUNK, chunks_of_segment(chunk_ms) - 1, bad);
         t->bytes = json_number(j, "bytes", INT64_MAX, bad);
         if (!track_name_valid(t->name) || eras_from_json(&t->eras, json_object_get(j, "history")))
                 *bad = 1;
@@ -203,11 +219,11 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
         s->epoch_us = (int64_t)json_number(j, "epoch_us", TIME_MAX_US, bad);
         s->end_us = (int64_t)json_number(j, "end_us", TIME_MAX_US, bad);
         s->ended_wall_us = (int64_t)json_number(j, "ended_wall_us", TIME_MAX_US, bad);
-        s->generation = (uint32_t)json_number(j, "generation", UINT32_MAX, bad);
+        s->chunk_ms = session_grid_from_json(j, bad);
+        s->generation = (uint32_t)json_number(j, s->chunk_ms == CHUNK_MS ? "generation" : SHORT_GENERATION, UINT32_MAX, bad);
         s->grace_ms = (uint32_t)json_number(j, "grace_ms", UINT32_MAX, bad);
         s->grace_ms = s->grace_ms < GRACE_MAX_MS ? s->grace_ms : GRACE_MAX_MS; /* no session stays alive for weeks without a writer */
         s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, bad);
-        s->chunk_ms = session_grid_from_json(j, bad);
         if (!s->volume_segments)
                 *bad = 1;
         s->ended = strcmp(state, "ended") == 0;

@@ -116,6 +116,31 @@ static void test_lists_hold_the_live_ones_or_those_that_ended_or_one(void **stat
         catalog_free(&l);
 }
 
+/* It would copy such a session over what it leaves alone, or refuse the whole list for it. */
+static void test_an_origin_that_knows_one_grid_leaves_out_a_session_on_another(void **state)
+{
+        (void)state;
+        struct session *s = recorded("cam", "S1", 5000000), *other = recorded("cam2", "S2", 6000000);
+        s->chunk_ms = CHUNK_MS_SHORT; /* only for this look: what is stored is on the other */
+        struct buf *texts[] = {catalog_write_one(s, UINT64_MAX), catalog_write_live(&store, 0, INT64_MAX, "")};
+        for (size_t i = 0; i < 2; i++) {
+                json_t *j = json_loadb((const char *)texts[i]->data, texts[i]->len, 0, NULL);
+                json_t *told = json_array_get(json_object_get(j, "sessions"), i), *track = json_array_get(json_object_get(told, "tracks"), 0);
+                assert_string_equal(json_string_value(json_object_get(told, "id")), "S1");
+                assert_true(json_integer_value(json_object_get(told, "generation")) == UINT32_MAX);
+                assert_int_equal(json_integer_value(json_object_get(track, "next_chunk")), 0);
+                json_decref(j);
+                struct catalog l = read_list(texts[i]);
+                assert_int_equal(l.count, i + 1);
+                assert_int_equal(l.sessions[i].chunk_ms, CHUNK_MS_SHORT);
+                assert_int_equal(l.sessions[i].generation, s->generation);
+                assert_int_equal(l.sessions[i].tracks[0].next_chunk, 6);
+                catalog_free(&l);
+        }
+        assert_int_equal(other->chunk_ms, CHUNK_MS);
+        s->chunk_ms = CHUNK_MS;
+}
+
 /* All of them in pages, each once; then only what changed since. */
 static void test_who_has_read_all_pages_is_told_only_what_changes_after_that(void **state)
 {
@@ -377,6 +402,7 @@ int main(void)
                 CASE(test_another_origins_grace_time_has_the_bound_that_a_writers_has),
                 CASE(test_a_session_with_a_generation_that_there_cannot_be_is_left_out),
                 CASE(test_lists_hold_the_live_ones_or_those_that_ended_or_one),
+                CASE(test_an_origin_that_knows_one_grid_leaves_out_a_session_on_another),
                 CASE(test_who_has_read_all_pages_is_told_only_what_changes_after_that),
                 CASE(test_a_session_with_two_tracks_of_one_name_is_refused),
                 CASE(test_the_newest_volumes_of_all_tracks_are_one_answer),
