@@ -26,11 +26,12 @@ static int descriptor(const struct conn *c)
 /* What is there makes it ready once, and then only what comes after it: else the kernel would look at each socket at each beat again. */
 static int watch(struct conn *c, int op)
 {
-        struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
+        struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
         return epoll_ctl(c->server->to_beat_fd, op, descriptor(c), &ev);
 }
 
-static void read_to_end(struct conn *c)
+/* Less than a whole read says that there is no more for now; but of an end that is there already nothing new would come. */
+static void read_to_end(struct conn *c, bool over)
 {
         struct rtmp_server *s = c->server;
         for (int i = 0; i < READS_A_BEAT && c->reads == READS_TO_BEAT; i++) {
@@ -39,7 +40,7 @@ static void read_to_end(struct conn *c)
                         return;
                 if (n >= 0 || errno != EINTR)
                         rtmp_conn_has_read(c, n > 0 ? n : n == 0 ? UV_EOF : uv_translate_sys_error(errno), s->read_buf);
-                if (n >= 0 && n < READ_BYTES)
+                if (n >= 0 && n < READ_BYTES && !over)
                         return;
         }
         if (c->reads == READS_TO_BEAT) /* there is more, for the next beat */
@@ -52,7 +53,7 @@ static void on_beat(void *arg)
         struct rtmp_server *s = magic_check(arg, SERVER_MAGIC);
         int n = epoll_wait(s->to_beat_fd, s->ready, (int)s->to_beat, 0);
         for (int i = 0; i < n; i++)
-                read_to_end(conn_of(s->ready[i].data.ptr));
+                read_to_end(conn_of(s->ready[i].data.ptr), s->ready[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 }
 
 /* The kernel has no room for one more (max_user_watches, memory). */

@@ -210,20 +210,48 @@ static void test_who_cannot_be_read_to_the_beat_is_read_when_something_comes(voi
                 uv_run(&t.loop, UV_RUN_ONCE);
 }
 
-static void test_the_end_of_a_connection_is_read_to_the_beat_too(void **state)
+/* It came before the beat, together with the last frames: nothing more will come to tell of it. */
+static void test_an_end_that_came_with_frames_is_read_at_the_same_beat(void **state)
 {
         (void)state;
         send_sound(1);
         shutdown(t.fd, SHUT_WR);
-        beat(); /* what it had sent */
-        if (t.server->conns)
-                beat(); /* and that no more comes */
+        beat();
         assert_int_equal(t.script.frames, 1);
-        while (t.server->conns)
-                uv_run(&t.loop, UV_RUN_ONCE);
-        assert_int_equal(t.script.ends, 1);
+        assert_int_equal(t.script.ends, 1); /* and not when it has been silent for too long */
         assert_int_equal(t.server->to_beat, 0);
         assert_null(t.shipments.read);
+        while (t.server->conns)
+                uv_run(&t.loop, UV_RUN_ONCE);
+}
+
+static void test_an_end_that_comes_after_what_was_read_is_read_at_the_next_beat(void **state)
+{
+        (void)state;
+        send_sound(1);
+        beat();
+        assert_int_equal(t.script.frames, 1);
+        shutdown(t.fd, SHUT_WR);
+        beat();
+        assert_int_equal(t.script.ends, 1);
+        while (t.server->conns)
+                uv_run(&t.loop, UV_RUN_ONCE);
+}
+
+static void test_an_end_behind_more_than_a_beat_reads_is_read_when_all_is(void **state)
+{
+        static char picture[2 * READ_BYTES];
+        (void)state;
+        for (uint32_t i = 0; i < 4; i++)
+                media(&t.script, RTMP_VIDEO, i, "\x17\1\0\0\0", 5, picture, sizeof(picture));
+        flush();
+        shutdown(t.fd, SHUT_WR);
+        for (int i = 0; i < 20 && t.script.ends == 0; i++)
+                beat();
+        assert_int_equal(t.script.frames, 4);
+        assert_int_equal(t.script.ends, 1);
+        while (t.server->conns)
+                uv_run(&t.loop, UV_RUN_ONCE);
 }
 
 static void test_who_is_refused_is_read_to_its_end(void **state)
@@ -249,7 +277,9 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_one_that_is_held_is_not_read_until_it_is_let_go, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_has_ended_its_stream_is_heard_at_once_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_cannot_be_read_to_the_beat_is_read_when_something_comes, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_the_end_of_a_connection_is_read_to_the_beat_too, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_an_end_that_came_with_frames_is_read_at_the_same_beat, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_an_end_that_comes_after_what_was_read_is_read_at_the_next_beat, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_an_end_behind_more_than_a_beat_reads_is_read_when_all_is, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_is_refused_is_read_to_its_end, set_up, tear_down),
         };
         log_init("test", LOG_ERROR);
