@@ -4,7 +4,7 @@
 
 void acknowledged_begin(struct acknowledged *a, uint64_t head)
 {
-        a->most_sent = a->sent = a->taken = a->wire_zero = head;
+        a->most_sent = a->most_taken = a->sent = a->taken = a->wire_zero = head;
         a->credit = BATCH_FRAMES_MAX;
         a->answer_us = a->asked_us = 0;
         a->going_back = a->told = false;
@@ -12,7 +12,7 @@ void acknowledged_begin(struct acknowledged *a, uint64_t head)
 
 void acknowledged_stay(struct acknowledged *a, uint64_t head, uint64_t seq)
 {
-        a->most_sent = a->sent = a->taken = head;
+        a->most_sent = a->most_taken = a->sent = a->taken = head;
         a->wire_zero = head - seq;
 }
 
@@ -67,12 +67,13 @@ enum acknowledged_verdict acknowledged_read(struct acknowledged *a, uint64_t nex
                 return ACK_OVERTAKEN;
         if (taken < head)
                 return ACK_GONE;
-        *out = (struct acknowledgement){.more = taken > a->taken,
+        *out = (struct acknowledgement){.more = taken > a->most_taken,
                                         .stuck = taken <= a->taken && end > a->taken,
                                         .again = taken < end ? end - taken : 0};
         if (out->again) /* the transcoder had no room for all, or a batch has overtaken the one before it */
                 a->going_back = true;
         a->taken = taken;
+        a->most_taken = out->more ? taken : a->most_taken;
         return ACK_TAKEN;
 }
 

@@ -27,6 +27,7 @@ struct acknowledged {
         uint64_t taken;      /* all before this frame was taken */
         uint64_t sent;       /* and all before this one sent: the next one to send */
         uint64_t most_sent;  /* by this handle, ever: sent may have been set back since */
+        uint64_t most_taken; /* likewise */
         uint64_t wire_zero;  /* the frame that was number 0 of this handle */
         uint32_t credit;     /* so many frames beyond taken may be under way */
         bool going_back;     /* of what is under way not all was taken: nothing is sent until all of it is answered */
@@ -61,7 +62,7 @@ enum acknowledged_verdict {
 };
 
 struct acknowledgement {
-        bool more;      /* frames were taken */
+        bool more;      /* frames were taken that were not taken before: what is taken back and taken again is no progress */
         bool stuck;     /* none of the batch was */
         uint64_t again; /* so many of the batch were not */
 };

@@ -33,6 +33,13 @@ void broadcast_wait_for(struct broadcast *b, int64_t now_us)
         b->finish_most_us = now_us + RELAY_FINISH_MOST_MS * US_PER_MS; /* broadcast_finish() says when, if it has not ended yet */
 }
 
+/* The first time counts. */
+static void bound(struct broadcast *b, int64_t now_us)
+{
+        if (b->finish_most_us == INT64_MAX)
+                b->finish_most_us = now_us + RELAY_FINISH_MOST_MS * US_PER_MS;
+}
+
 void broadcast_progress(struct broadcast *b, int64_t now_us)
 {
         int64_t by_us = now_us + RELAY_FINISH_MS * US_PER_MS;
@@ -102,9 +109,11 @@ static void adopt_epoch(struct broadcast *b, const struct open_reply *m, int64_t
         replay_move(b->replay, delta);
 }
 
-void broadcast_adopt(struct broadcast *b, const struct open_reply *m, int64_t offered_epoch_us, bool possible)
+void broadcast_adopt(struct broadcast *b, const struct open_reply *m, int64_t offered_epoch_us, bool possible, int64_t now_us)
 {
         bool same = strcmp(b->session, m->session) == 0;
+        if (b->finish && *b->session)
+                bound(b, now_us);
         b->skew_us += m->skew_us;
         b->said_apart = false;
         timeline_skew(b->timeline, m->skew_us);

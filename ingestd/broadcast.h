@@ -13,8 +13,8 @@
 #include "proto/media.h"
 
 #define RELAY_FINISH_MS 5000       /* at the end of a broadcast, for a frame to be taken of those that are left */
-#define RELAY_FINISH_MOST_MS 30000 /* for all of them, once the next broadcast of its name waits; no more than RELAY_FINISH_MS when the daemon
-                                      leaves */
+#define RELAY_FINISH_MOST_MS 30000 /* for all of them, once the next broadcast of its name waits, or a transcoder was lost after the end; no
+                                      more than RELAY_FINISH_MS when the daemon leaves */
 #define RELAY_STRAY_US 30000000    /* so long an OPEN that was not answered may still be taken */
 
 /* What a publication says of it. Strings are borrowed for the life of the relays, and filled in before OPEN. */
@@ -54,7 +54,8 @@ struct broadcast {
 const char *broadcast_session(const struct broadcast *b); /* for the log */
 bool broadcast_over(const struct broadcast *b);
 
-/* It ends. From then on frames are sent as long as some are taken: for as long as that takes, unless it is waited for. */
+/* It ends. From then on frames are sent as long as some are taken: for as long as that takes, unless it is waited for, or has to be opened
+ * again: what is left may be what transcoders die of. */
 void broadcast_finish(struct broadcast *b, enum close_reason why, int64_t now_us);
 void broadcast_progress(struct broadcast *b, int64_t now_us); /* frames were taken */
 void broadcast_wait_for(struct broadcast *b, int64_t now_us); /* before its end or after; the first time counts */
@@ -69,7 +70,7 @@ void broadcast_fill_open(const struct broadcast *b, struct open *m); /* who it i
 bool broadcast_may_be_elsewhere(const struct broadcast *b, int64_t now_us); /* by an OPEN of ours that was not answered */
 
 /* A transcoder has opened it, to which offered_epoch_us was offered: frames move to the epoch of its session, and time is told by the
- * clock of that. possible: there can be such a generation. */
-void broadcast_adopt(struct broadcast *b, const struct open_reply *m, int64_t offered_epoch_us, bool possible);
+ * clock of that. possible: there can be such a generation. now: monotonic. */
+void broadcast_adopt(struct broadcast *b, const struct open_reply *m, int64_t offered_epoch_us, bool possible, int64_t now_us);
 
 #endif

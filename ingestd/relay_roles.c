@@ -402,7 +402,7 @@ static void adopt(struct relay *r, const struct open_reply *m)
         struct broadcast *b = r->broadcast;
         bool again = *b->session;
         bool possible = generations_note(&r->all->generations, b->stream.stream, m->node, m->generation);
-        broadcast_adopt(b, m, r->offered_epoch_us, possible);
+        broadcast_adopt(b, m, r->offered_epoch_us, possible, clock_mono_us());
         relay_begin_at(r, m);
         walk_reset(&r->walk);
         r->pair->told_refused = (struct told){0};

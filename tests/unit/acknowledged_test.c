@@ -61,6 +61,28 @@ static void test_what_is_not_taken_is_sent_again_once_all_is_answered(void **sta
         assert_false(acknowledged_stranded(&a, 0));
 }
 
+static void test_what_is_taken_back_and_taken_again_is_no_progress(void **state)
+{
+        (void)state;
+        struct acknowledged a = opened();
+        acknowledged_send(&a, 10, 1);
+        assert_int_equal(answer(&a, 10, 10), ACK_TAKEN);
+        assert_true(k.more);
+        for (int i = 0; i < 3; i++) {
+                acknowledged_send(&a, 1, 2);
+                assert_int_equal(answer(&a, 4, 11), ACK_TAKEN);
+                assert_false(k.more);
+                acknowledged_ground(&a);
+                acknowledged_send(&a, 7, 3);
+                assert_int_equal(answer(&a, 10, 11), ACK_TAKEN);
+                assert_false(k.more);
+                acknowledged_ground(&a);
+        }
+        acknowledged_send(&a, 1, 4);
+        assert_int_equal(answer(&a, 11, 11), ACK_TAKEN);
+        assert_true(k.more);
+}
+
 static void test_an_answer_that_was_overtaken_takes_nothing_back(void **state)
 {
         (void)state;
@@ -194,6 +216,7 @@ int main(void)
                 cmocka_unit_test(test_what_was_told_and_not_taken_is_sent_again),
                 cmocka_unit_test(test_what_is_taken_is_acknowledged),
                 cmocka_unit_test(test_what_is_not_taken_is_sent_again_once_all_is_answered),
+                cmocka_unit_test(test_what_is_taken_back_and_taken_again_is_no_progress),
                 cmocka_unit_test(test_an_answer_that_was_overtaken_takes_nothing_back),
                 cmocka_unit_test(test_frames_that_are_gone_cannot_be_wanted_and_such_as_were_not_sent_not_taken),
                 cmocka_unit_test(test_more_is_taken_than_was_sent_since_it_was_grounded),

@@ -256,6 +256,30 @@ static void test_an_end_is_sent_for_as_long_as_it_is_taken_unless_the_next_broad
         assert_true(broadcast_overdue(&b, now_us + RELAY_FINISH_MS * MS));
 }
 
+/* Else the end of a broadcast that transcoders die of would go from one to the next for ever. */
+static void test_an_end_that_has_to_be_opened_again_has_so_long_for_all_that_is_left(void **state)
+{
+        (void)state;
+        struct timeline timeline = {0};
+        struct replay replay = {0};
+        struct broadcast b = {.timeline = &timeline, .replay = &replay};
+        struct open_reply m = {.session = "s", .node = "n"};
+        int64_t now_us = 1;
+        broadcast_finish(&b, CLOSE_STOPPED, now_us);
+        broadcast_adopt(&b, &m, 0, true, now_us); /* it was over before it was opened */
+        for (; now_us < 3600 * US_PER_S; now_us += (RELAY_FINISH_MS - 1) * MS) {
+                assert_false(broadcast_overdue(&b, now_us));
+                broadcast_progress(&b, now_us);
+        }
+        int64_t again_us = now_us;
+        for (; now_us < again_us + RELAY_FINISH_MOST_MS * MS; now_us += 1000 * MS) {
+                assert_false(broadcast_overdue(&b, now_us));
+                broadcast_adopt(&b, &m, 0, true, now_us);
+                broadcast_progress(&b, now_us);
+        }
+        assert_true(broadcast_overdue(&b, now_us));
+}
+
 /* A transcoder that takes nothing at the end is not waited for, and what is lost with that is counted. */
 static void test_an_end_that_is_not_taken_is_counted(void **state)
 {
@@ -473,6 +497,7 @@ int main(void)
                 TEST(test_a_film_that_was_lost_to_a_dead_transcoder_is_taken_whole_by_the_next),
                 TEST(test_the_end_of_a_film_is_taken_to_its_last_frame_however_slowly),
                 TEST(test_an_end_is_sent_for_as_long_as_it_is_taken_unless_the_next_broadcast_waits),
+                TEST(test_an_end_that_has_to_be_opened_again_has_so_long_for_all_that_is_left),
                 TEST(test_an_end_that_is_not_taken_is_counted),
                 TEST(test_a_broadcast_that_is_over_before_its_turn_is_opened_all_the_same),
                 TEST(test_a_broadcast_that_is_taken_over_before_its_turn_comes_before_the_next),
