@@ -52,8 +52,10 @@ void broadcaster_retire_all(struct session *s, int status)
         broadcaster_retire(s, &s->standby, status);
 }
 
+/* One that stands by has other frames at the same numbers when it goes on. */
 static void swap(struct session *s)
 {
+        ahead_clear(&s->active.ahead);
         struct broadcaster f = s->active;
         s->active = s->standby;
         s->standby = f;

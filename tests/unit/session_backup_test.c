@@ -77,6 +77,33 @@ static void test_the_roles_swap_when_the_active_one_is_silent_and_again_when_the
         expect_standby(1, backup, true);
 }
 
+static void tell(unsigned proxy, uint64_t handle, uint64_t seq)
+{
+        struct buf *bytes = buf_copy("frame", 5);
+        struct frame frame = {.codec = CODEC_H264, .bytes = bytes};
+        const struct media part = {.handle = handle, .first_seq = seq, .count = 1, .frames = &frame};
+        const struct media_many m = {.count = 1, .parts = &part};
+        say(proxy, message_new(MSG_MEDIA_TOLD, media_many_encode, &m));
+        buf_unref(&bytes);
+}
+
+/* Its numbers go on where they were, with what is in its replay by then. */
+static void test_what_one_told_too_soon_is_not_taken_after_it_stood_by(void **state)
+{
+        (void)state;
+        uint64_t primary = begin(), backup = open_as(1, OPEN_BACKUP, true);
+        assert_int_equal(feed(0, primary, 0, 1).next_seq, 1);
+        tell(0, primary, 2);
+        ss.first->active.heard_us -= BROADCASTER_SILENT_US + 1;
+        expect_standby(1, backup, false);
+        assert_int_equal(feed_or_stay(0, primary, 1, 0, true).standby, 1);
+        ss.first->active.fresh_us -= BROADCASTER_SILENT_US + 1;
+        assert_int_equal(feed(1, backup, 0, 0).standby, 1);
+        assert_int_equal(feed_or_stay(0, primary, 1, 0, true).standby, 0);
+        pipeline->room = 8;
+        assert_int_equal(feed(0, primary, 1, 1).next_seq, 2);
+}
+
 static void test_one_that_gets_no_frames_itself_is_not_switched_to(void **state)
 {
         (void)state;
@@ -114,6 +141,7 @@ int main(void)
                 TEST(test_a_backup_stands_by_and_its_frames_are_not_taken),
                 TEST(test_the_backup_goes_on_at_once_when_the_primary_is_lost_or_stops),
                 TEST(test_the_roles_swap_when_the_active_one_is_silent_and_again_when_the_other_is),
+                TEST(test_what_one_told_too_soon_is_not_taken_after_it_stood_by),
                 TEST(test_one_that_gets_no_frames_itself_is_not_switched_to),
                 TEST(test_a_primary_that_comes_back_waits_unless_it_is_to_be_active_now),
         };
