@@ -49,7 +49,7 @@ static const struct config_key keys[] = {
          .unit = "", .allowed = "all|1",
          .help = "which of the origins in step have to have stored a chunk before the proxy forgets its frames"},
         {.name = "ladder", .type = CONFIG_JSON, .offset = offsetof(struct config, ladder), .default_value = "[]",
-         .unit = "", .help = "rungs per stream-name pattern; []: the default ladder", .check = ladder_check,
+         .unit = "", .help = "rungs, chunk_ms and thumbs_s per stream-name pattern; []: the default ladder", .check = ladder_check,
          .reloads = true},
         {.name = "chunk_ms", .type = CONFIG_INT, .offset = offsetof(struct config, chunk_ms), .default_value = "200", .min = CHUNK_MS_SHORT,
          .max = CHUNK_MS, .unit = "ms", .check = check_chunk_ms,
