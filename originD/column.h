@@ -2,8 +2,8 @@
  *
  *   zeroed → column_add() of each → column_fit() → column_read(), any number of times (before that too) → column_free()
  *
- * In blocks of COLUMN_BLOCK: the least of them, and of each what it is more, in as few bits as the largest takes. Sizes of samples take ten to
- * eighteen bits so, and places of chunks, which rise, some twenty-three of 64. */
+ * In blocks of COLUMN_BLOCK: the least of them, and of each what it is more, in as few bits as the largest takes. Sizes of samples take
+ * ten to eighteen bits so, and places of chunks, which rise, some twenty-three of 64. */
 #ifndef ORIGIND_COLUMN_H
 #define ORIGIND_COLUMN_H
 

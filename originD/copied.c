@@ -64,7 +64,7 @@ static void row_saved(struct session_wait *w, int status)
         chunk_log_drop_file(d->log, d->number, dropped, d);
 }
 
-static bool drop(struct store *st, struct session *s, const struct track *t, const struct volume_row *row)
+static bool drop_volume(struct store *st, struct session *s, const struct track *t, const struct volume_row *row)
 {
         struct volume_row of = *row;
         if (of.state != VOLUME_HERE || !of.copied || of.wanted || !chunk_log_archive(t->log, &of))
@@ -101,7 +101,7 @@ static void drop_some(struct store *st, struct session *s, uint64_t bytes, unsig
                 while (k && t->log->closed.rows[k - 1].state != VOLUME_ARCHIVED)
                         k--;
                 for (; k < end && *left && st->copied.bytes < bytes; k++)
-                        *left -= drop(st, s, t, &t->log->closed.rows[k]);
+                        *left -= drop_volume(st, s, t, &t->log->closed.rows[k]);
         }
 }
 

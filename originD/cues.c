@@ -166,8 +166,8 @@ static void write_line(const struct cue *c, struct m3u8 *out, int64_t epoch_us)
 {
         char iso[CLOCK_ISO_MAX], hex[HEX_MAX + 1];
         /* What has one ID is to have the same attributes wherever it is told, so the ID is of all that tells two cues apart here. */
-        m3u8_fmt(out, "#EXT-X-DATERANGE:ID=\"%08" PRIX32 "-%" PRId64 "\",CLASS=\"%s\",START-DATE=\"%s\"", c->id, c->at_us / US_PER_MS, cue_scheme(c->kind),
-                 clock_iso(iso, sizeof(iso), epoch_us + c->at_us));
+        m3u8_fmt(out, "#EXT-X-DATERANGE:ID=\"%08" PRIX32 "-%" PRId64 "\",CLASS=\"%s\",START-DATE=\"%s\"", c->id,
+                 c->at_us / US_PER_MS, cue_scheme(c->kind), clock_iso(iso, sizeof(iso), epoch_us + c->at_us));
         if (c->duration_ms != CUE_NO_DURATION)
                 m3u8_fmt(out, ",DURATION=%" PRIu32 ".%03" PRIu32, c->duration_ms / 1000, c->duration_ms % 1000);
         write_hex(hex, c);

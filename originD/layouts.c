@@ -73,7 +73,7 @@ static void free_making(struct layout_making **mp)
 }
 
 /* What is made of it goes; a job that is under way comes back to nothing. */
-static void drop(struct layout *l)
+static void forget_layout(struct layout *l)
 {
         if (l->making && l->making->job)
                 l->making->ls = NULL; /* what it wants of the archive comes, and may go when its session is read anew */
@@ -145,7 +145,7 @@ static void write_header(struct layout_job *j)
                 j->status = count ? recording_header_make(&m->header, tracks, count, m->origin_segment, m->media_bytes) : ERR_NOT_FOUND;
 }
 
-static void work(void *arg)
+static void layout_work(void *arg)
 {
         struct layout_job *j = arg;
         if (j->last)
@@ -156,7 +156,7 @@ static void work(void *arg)
 
 /* ---- on the loop ------------------------------------------------------------------------------------------------- */
 
-static void fail(struct layout *l, int status)
+static void fail_layout(struct layout *l, int status)
 {
         free_making(&l->making);
         l->failed = status;
@@ -186,7 +186,7 @@ static void keep_within(struct layouts *ls, const struct layout *but)
                 }
                 if (bytes <= LAYOUTS_BYTES_MAX || !oldest)
                         return;
-                drop(oldest);
+                forget_layout(oldest);
         }
 }
 
@@ -255,7 +255,7 @@ static void after(void *arg)
         else if (j->status && take_back(m, j))
                 ;
         else if (j->status)
-                fail(m->layout, j->status == ERR_NOT_FOUND && !j->last ? ERR_IO : j->status);
+                fail_layout(m->layout, j->status == ERR_NOT_FOUND && !j->last ? ERR_IO : j->status);
         else if (j->last)
                 made(m->layout);
         for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
@@ -285,7 +285,7 @@ static enum segment_state begin_job(struct layout_making *m, struct session *s, 
         s->pins++;
         s->reads++;
         stat_add(STAT_DISK_READS, 1);
-        if (!disk_run(m->ls->loop, DISK_COLD, work, after, j))
+        if (!disk_run(m->ls->loop, DISK_COLD, layout_work, after, j))
                 return SEGMENT_LOADING;
         s->pins--;
         s->reads--;
@@ -319,7 +319,7 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
                         struct buf *bytes;
                         rc = ondemand_header(&bytes, &m->ondemand, m->tracks[0].init, &m->tracks[0].info);
                         if (rc) {
-                                fail(l, rc);
+                                fail_layout(l, rc);
                                 return SEGMENT_UNREADABLE;
                         }
                         recording_header_of(&m->header, bytes);
@@ -332,7 +332,7 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
                 for (size_t i = 0; i < part.count[0] && !rc; i++)
                         rc = ondemand_add(&m->ondemand, &part.rows[0][i]);
                 if (rc || l->volume_count >= VOLUMES_OF_ONE) {
-                        fail(l, rc ? rc : ERR_LIMIT);
+                        fail_layout(l, rc ? rc : ERR_LIMIT);
                         return SEGMENT_UNREADABLE;
                 }
                 add_volume(l, v.number, &part);
@@ -369,7 +369,7 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
         struct layout_job *j;
         if (recording_next_volume(c, m->next, &v)) {
                 if (l->volume_count >= VOLUMES_OF_ONE) {
-                        fail(l, ERR_LIMIT);
+                        fail_layout(l, ERR_LIMIT);
                         return SEGMENT_UNREADABLE;
                 }
                 enum segment_state state = recording_open_volume(c, &v, may_read, &part);
@@ -395,7 +395,7 @@ static bool is_wished(const struct layout *l, const struct recording_wish *w)
         return strcmp(l->wish.track, w->track) == 0 && l->wish.from == w->from && l->wish.to == w->to && l->wish.ondemand == w->ondemand;
 }
 
-static struct layout *find(struct layouts *ls, const struct session *s, const struct recording_wish *w)
+static struct layout *find_layout(struct layouts *ls, const struct session *s, const struct recording_wish *w)
 {
         for (size_t i = 0; i < LAYOUTS_MAX; i++) {
                 struct layout *l = &ls->all[i];
@@ -421,7 +421,7 @@ static struct layout *place_for_one(struct layouts *ls)
         }
         struct layout *found = making >= LAYOUTS_MAKING_MAX || !kept ? idle : kept;
         if (found)
-                drop(found);
+                forget_layout(found);
         return found;
 }
 
@@ -437,7 +437,8 @@ static bool begin_ondemand(struct layout_making *m, const struct session *s, con
         return true;
 }
 
-static void begin(struct layouts *ls, struct layout *l, const struct session *s, const struct recording_wish *w, const struct recording_tracks *c)
+static void begin_layout(struct layouts *ls, struct layout *l, const struct session *s, const struct recording_wish *w,
+                         const struct recording_tracks *c)
 {
         struct layout_making *m = mem_alloc(sizeof(*m));
         *l = (struct layout){.taken = true, .wish = *w, .making = m, .version = s->version, .change = s->change,
@@ -479,10 +480,10 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
         bool ended = s->state == SESSION_ENDED, stored = !ended && !w->ondemand && w->to <= recording_stored_s(&c, s);
         if (!c.count || !(ended || stored))
                 return SEGMENT_NONE;
-        struct layout *l = find(ls, s, w);
+        struct layout *l = find_layout(ls, s, w);
         bool again = l && l->failed && clock_mono_us() >= l->again_us;
         if (l && (again || !is_right(l, s, &c))) {
-                drop(l);
+                forget_layout(l);
                 l = NULL;
         }
         if (!l) {
@@ -494,9 +495,9 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
                 l = place_for_one(ls);
                 if (!l)
                         return SEGMENT_BUSY;
-                begin(ls, l, s, w, &c);
+                begin_layout(ls, l, s, w, &c);
                 if (w->ondemand && !begin_ondemand(l->making, s, &c)) {
-                        drop(l);
+                        forget_layout(l);
                         return SEGMENT_NONE;
                 }
         }
@@ -518,5 +519,5 @@ void layouts_stop(struct layouts *ls)
 void layouts_close(struct layouts *ls)
 {
         for (size_t i = 0; i < LAYOUTS_MAX; i++)
-                drop(&ls->all[i]);
+                forget_layout(&ls->all[i]);
 }

@@ -1,26 +1,26 @@
-/* layouts.h - how recordings lie in their one file (recording.h): each one's header, and where the part of each volume begins. That takes a
- * look at the head of every chunk, so a layout is made once, a volume at a time on the pool, and kept while it is of use. That of a track on
- * demand (ondemand.h) takes a look at the indexes only.
+/* layouts.h - how recordings lie in their one file (recording.h): each one's header, and where the part of each volume begins. That takes
+ * a look at the head of every chunk, so a layout is made once, a volume at a time on the pool, and kept while it is of use. That of a
+ * track on demand (ondemand.h) takes a look at the indexes only.
  *
  *   layouts_get()  SEGMENT_HERE: *out, valid until the loop goes on
  *                  SEGMENT_LOADING: it is being made. Whenever a volume more was looked at, and at the end, changed() tells: ask again,
  *                  or it goes no further
  *                  SEGMENT_UNREAD: files have to be read for it, and may_read says that it is not whoever asks' turn
  *                  SEGMENT_BUSY: as many as there may be are being made
- *                  SEGMENT_UNREADABLE: something cannot be read. Unless *out is NULL out->failed says what; ERR_LIMIT: it is too long for one
- *                  file
- *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now. Of a session that is live there are clips, whose
- *                  end is stored (recording_stored_s())
+ *                  SEGMENT_UNREADABLE: something cannot be read. Unless *out is NULL out->failed says what; ERR_LIMIT: it is too long for
+ *                  one file
+ *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now. Of a session that is live there are clips,
+ *                  whose end is stored (recording_stored_s())
  *   layouts_stop() nothing more is begun;  layouts_close()
  *
- * Of a volume that an older version of this program left to the archive alone no heads were kept: its file is brought back, one volume at a
- * time and once, for the archiver keeps them when it goes again.
+ * Of a volume that an older version of this program left to the archive alone no heads were kept: its file is brought back, one volume at
+ * a time and once, for the archiver keeps them when it goes again.
  *
- * LAYOUTS_MAX at a time, of those that are made as many as are in LAYOUTS_BYTES_MAX: the one that was unused longest goes. A day is 13 MB, of
- * the 36 MB that its header has in the file, made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each of up to
- * TABLES_MAX_BYTES a track; one that nobody has asked for in LAYOUTS_ASKED_US gives way.
- * A layout belongs to the volumes as they were: of others (recording_facts()) another one is made. That of a clip of what is live is made anew when
- * a volume of it is closed, and is the same file all the same: who reads it goes on. Loop thread. */
+ * LAYOUTS_MAX at a time, of those that are made as many as are in LAYOUTS_BYTES_MAX: the one that was unused longest goes. A day is 13
+ * MB, of the 36 MB that its header has in the file, made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each
+ * of up to TABLES_MAX_BYTES a track; one that nobody has asked for in LAYOUTS_ASKED_US gives way.
+ * A layout belongs to the volumes as they were: of others (recording_facts()) another one is made. That of a clip of what is live is made
+ * anew when a volume of it is closed, and is the same file all the same: who reads it goes on. Loop thread. */
 #ifndef ORIGIND_LAYOUTS_H
 #define ORIGIND_LAYOUTS_H
 

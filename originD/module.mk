@@ -1,5 +1,5 @@
-originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c originD/column.c \
-                originD/copied.c originD/cues.c originD/eras.c originD/events.c originD/fetch.c originD/gaps.c originD/http.c \
+originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_start.c originD/captions.c originD/classic.c \
+                originD/column.c originD/copied.c originD/cues.c originD/eras.c originD/events.c originD/fetch.c originD/gaps.c originD/http.c \
                 originD/joined.c originD/keyframe.c originD/layouts.c originD/m3u8.c originD/main.c originD/manifest.c originD/mpd.c \
                 originD/multivariant.c originD/names.c originD/ondemand.c originD/picture.c originD/playlist.c originD/recording.c \
                 originD/recording_find.c originD/recording_tracks.c originD/removals.c originD/retention.c originD/room.c \

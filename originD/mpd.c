@@ -5,8 +5,8 @@
  * and @publishTime with it. A recording leaves out seconds that a track does not have because nobody ever wrote them: its Periods
  * follow one another without them. (Live they are named, and are answered with 404.)
  *
- * The classic one is for players that know no low latency: its segments are `join` stored seconds each, and whole when they are asked for. The one
- * on demand, of what ended, is for those that know no segments: it names a file of each track for each Period (ondemand.h).
+ * The classic one is for players that know no low latency: its segments are `join` stored seconds each, and whole when they are asked
+ * for. The one on demand, of what ended, is for those that know no segments: it names a file of each track for each Period (ondemand.h).
  *
  * Two delays say the same of the same picture, from different beginnings:
  *
@@ -368,8 +368,8 @@ static void write_producer_time(struct mpd *m, size_t period, enum track_kind ki
         xml_close(x);
 }
 
-/* A segment can be asked for as soon as its first chunk is there. Shaka has low latency only where every representation has such an offset,
- * those of still pictures too. */
+/* A segment can be asked for as soon as its first chunk is there. Shaka has low latency only where every representation has such an
+ * offset, those of still pictures too. */
 static void attr_available_early(struct mpd *m, int64_t segment_s)
 {
         if (is_low_latency(m))

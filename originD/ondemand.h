@@ -2,8 +2,8 @@
  *
  *   file   the init segment as it is stored; an index (sidx) that says where each ONDEMAND_SECONDS lie; the stored segments as they are
  *
- * A manifest names the index by its place, and is written without anything being read. So an index is as long as its seconds demand, whatever
- * of them is there: what is lacking makes the seconds before it last longer, and a `free` box stands for what is then not told.
+ * A manifest names the index by its place, and is written without anything being read. So an index is as long as its seconds demand,
+ * whatever of them is there: what is lacking makes the seconds before it last longer, and a `free` box stands for what is then not told.
  * The lengths of segments are in the indexes of their volumes, so nothing but these is read to lay the file out (layouts.h). Pure. */
 #ifndef ORIGIND_ONDEMAND_H
 #define ORIGIND_ONDEMAND_H
@@ -28,7 +28,8 @@ struct ondemand {
         size_t count;
 };
 void ondemand_begin(struct ondemand *o, uint32_t first, uint32_t end, uint64_t end_ticks); /* end_ticks: of the media; end > first */
-int ondemand_add(struct ondemand *o, const struct index_row *row); /* ERR_PROTO: it is not of [first, end); ERR_LIMIT: an entry is too long */
+/* ERR_PROTO: the row is not of [first, end); ERR_LIMIT: an entry is too long. */
+int ondemand_add(struct ondemand *o, const struct index_row *row);
 /* The file up to the first segment; the caller's to unref. ERR_NOT_FOUND: there was no segment. */
 int ondemand_header(struct buf **out, const struct ondemand *o, const struct buf *init, const struct init_info *info);
 void ondemand_free(struct ondemand *o);

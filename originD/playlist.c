@@ -13,7 +13,9 @@
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
 #define HOLD_BACK "3.0" /* three target durations */
 #define PARTS_BACK 3     /* so many parts players stay behind, at least */
-#define PARTS_LONGEST 3 /* times PART_MS lasts one that does not come to the same number of pictures each time otherwise; of four a player would be as far behind as with whole segments */
+/* Times PART_MS lasts a part that does not come to the same number of pictures each time otherwise; of four a player would be as far behind as
+ * with whole segments. */
+#define PARTS_LONGEST 3
 #define PART_SPARE_US 40000 /* beyond its chunks: the target lasts so much longer than they do, unless its pictures last longer still */
 #define PART_USUAL 2 /* times PART_MS, where nobody knows how often pictures come */
 #define PART_USUAL_US (PART_USUAL * PART_MS * US_PER_MS + PART_SPARE_US)
@@ -57,10 +59,10 @@ static unsigned chunks_of_part(const struct session *s, unsigned times)
 
 /* What a part of so many times PART_MS lasts at most; 0: there is no such time.
  *
- * A frame is in the chunk in which it begins. So chunks hold the frames of their time, rounded up or down, and all parts have to last 85 % of the
- * target at least. Within that, the target leaves room for a frame more, as no camera's clock is ours; where there is none it is the longest
- * part's length, if the shortest one lasts 85 % of that. Parts are chunks that are counted, so there are none where several chunks make the
- * shortest part and some of the grid may be without a frame. */
+ * A frame is in the chunk in which it begins. So chunks hold the frames of their time, rounded up or down, and all parts have to last 85
+ * % of the target at least. Within that, the target leaves room for a frame more, as no camera's clock is ours; where there is none it is
+ * the longest part's length, if the shortest one lasts 85 % of that. Parts are chunks that are counted, so there are none where several
+ * chunks make the shortest part and some of the grid may be without a frame. */
 static int64_t target_us_of(const struct session *s, const struct track *t, unsigned times)
 {
         bool sound = t->init.kind == TRACK_AUDIO;
@@ -76,8 +78,8 @@ static int64_t target_us_of(const struct session *s, const struct track *t, unsi
         return (shortest_us - PART_OFF_US) * 100 >= longest_us * PART_LEAST_PERCENT ? longest_us : 0;
 }
 
-/* As short as they can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if PART_USUAL suited
- * (told_part_us()). */
+/* As short as they can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if PART_USUAL
+ * suited (told_part_us()). */
 static struct parting parting_of(const struct session *s, const struct track *t)
 {
         struct parting c = {0};

@@ -1,18 +1,19 @@
 /* playlist.h - what a track has, for players of HLS: its segments, and while it is live the parts of the newest ones (RFC 8216bis, B).
  *
- * Made of the track's log whenever somebody asks, like a manifest, so it says the same at every origin that is in step. A playlist is named by what
- * is to be in it (proto/key.h): an edge asks for each version once, however many players wait for it.
+ * Made of the track's log whenever somebody asks, like a manifest, so it says the same at every origin that is in step. A playlist is
+ * named by what is to be in it (proto/key.h): an edge asks for each version once, however many players wait for it.
  *
- * Segment n is media time [n, n+1) s in every playlist of a session, and #EXT-X-MEDIA-SEQUENCE counts them, from the session's beginning on.
- * EXTINF is a second by the grid, for its sum is exact then; what a picture at a segment's end is longer or shorter by is no more than its own
- * length. The parts of the newest segments are told with the lengths that their boxes have. No Period begins here, and there is no
- * discontinuity: no track's time or decoder's configuration ever changes, so a track that joins later just begins later, and what nobody
- * ever wrote is a gap.
+ * Segment n is media time [n, n+1) s in every playlist of a session, and #EXT-X-MEDIA-SEQUENCE counts them, from the session's beginning
+ * on. EXTINF is a second by the grid, for its sum is exact then; what a picture at a segment's end is longer or shorter by is no more
+ * than its own length. The parts of the newest segments are told with the lengths that their boxes have. No Period begins here, and there
+ * is no discontinuity: no track's time or decoder's configuration ever changes, so a track that joins later just begins later, and what
+ * nobody ever wrote is a gap.
  *
- * A part is a chunk where all chunks last nearly as long as any other (sound; 25, 30, 50, 60 pictures a second), two where pairs of them do
- * (29.97), three where only these do (12 pictures a second: 583 or 667 ms, and then two chunks as a segment's last part), and where not even
- * those do (9: 556 or 667 ms) the track is told in whole segments. SERVER-CONTROL is the same for all tracks and never changes: three parts of
- * the longest, of the tracks with which the session began. A track that joins later has parts that are no longer, or none. Pure; loop thread. */
+ * A part is 200 ms (a chunk, or two of the short grid) where all of these last nearly as long as any other (sound; 25, 30, 50, 60
+ * pictures a second), 400 where pairs of them do (29.97), 600 where only these do (12 pictures a second: 583 or 667 ms, and then 400 as a
+ * segment's last part), and where not even those do (9: 556 or 667 ms) the track is told in whole segments. SERVER-CONTROL is the same
+ * for all tracks and never changes: three parts of the longest, of the tracks with which the session began. A track that joins later has
+ * parts that are no longer, or none. Pure; loop thread. */
 #ifndef ORIGIND_PLAYLIST_H
 #define ORIGIND_PLAYLIST_H
 

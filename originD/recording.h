@@ -31,8 +31,8 @@ struct recording_track {
         const struct sample_tables *tables; /* ended; `at` counted from the first part on */
 };
 
-/* The file's beginning, of which the entries of tables are written when they are read: of a day 40 MB, which take a third of that as they are
- * kept. Zeroed: there is none. */
+/* The file's beginning, of which the entries of tables are written when they are read: of a day 40 MB, which take a third of that as they
+ * are kept. Zeroed: there is none. */
 struct recording_header {
         struct buf *boxes; /* all but the entries */
         struct recording_entries {
@@ -44,8 +44,8 @@ struct recording_header {
         uint64_t len;
 };
 
-/* The tracks become tracks 1, 2, and their tables stay where they are as long as the header does. origin_segment: where it begins, as its time
- * is 0; media_bytes: of all parts. ERR_PROTO: one of them is no init segment; ERR_LIMIT: too long. Nothing is held then. */
+/* The tracks become tracks 1, 2, and their tables stay where they are as long as the header does. origin_segment: where it begins, as its
+ * time is 0; media_bytes: of all parts. ERR_PROTO: one of them is no init segment; ERR_LIMIT: too long. Nothing is held then. */
 int recording_header_make(struct recording_header *h, const struct recording_track tracks[], size_t count, uint32_t origin_segment,
                           uint64_t media_bytes);
 void recording_header_of(struct recording_header *h, struct buf *bytes); /* as they are; takes the reference */

@@ -230,7 +230,8 @@ uint64_t recording_facts(const struct recording_tracks *c)
         for (uint64_t next = 0; recording_next_volume(c, next, &v); next = (uint64_t)v.number + 1)
                 for (size_t t = 0; t < c->count; t++) {
                         const struct volume_row *row = v.rows[t];
-                        uint64_t facts[] = {t, v.number, row ? row->sum.bytes : v.open[t] ? end_in(c, v.open[t]) : 0, row ? row->sum.crc : 0};
+                        uint64_t bytes = row ? row->sum.bytes : v.open[t] ? end_in(c, v.open[t]) : 0;
+                        uint64_t facts[] = {t, v.number, bytes, row ? row->sum.crc : 0};
                         if (row || v.open[t])
                                 so_far = XXH3_64bits_withSeed(facts, sizeof(facts), so_far);
                 }

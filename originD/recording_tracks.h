@@ -1,6 +1,6 @@
-/* recording_tracks.h - which stored media a recording's one file is made of: the tallest picture and the best sound, or a track that is named;
- * all of it, or the seconds of a clip; and of that all volumes that are here. What is lacking is a hole, and the file is shorter. Of what is live
- * a clip is made of what is stored by then, of the volume that is being written too. Loop thread. */
+/* recording_tracks.h - which stored media a recording's one file is made of: the tallest picture and the best sound, or a track that is
+ * named; all of it, or the seconds of a clip; and of that all volumes that are here. What is lacking is a hole, and the file is shorter.
+ * Of what is live a clip is made of what is stored by then, of the volume that is being written too. Loop thread. */
 #ifndef ORIGIND_RECORDING_TRACKS_H
 #define ORIGIND_RECORDING_TRACKS_H
 
@@ -51,8 +51,8 @@ enum segment_state recording_at_rest(const struct recording_tracks *c, const str
 /* Another one: other media, if only of the same size, or only in other volumes. */
 uint64_t recording_facts(const struct recording_tracks *c);
 
-/* Which file it is. Of a whole recording what its facts say. A clip stays the same while the volume that it is in is written and closed, so
- * it is known by the lengths of its segments: recording_begin_identity() → recording_add_identity() of each volume's part. */
+/* Which file it is. Of a whole recording what its facts say. A clip stays the same while the volume that it is in is written and closed,
+ * so it is known by the lengths of its segments: recording_begin_identity() → recording_add_identity() of each volume's part. */
 uint64_t recording_begin_identity(const struct recording_tracks *c);
 uint64_t recording_add_identity(uint64_t so_far, const struct recording_part *p);
 

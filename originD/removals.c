@@ -201,7 +201,7 @@ static void removed(void *arg)
 
 /* The disk's line is bounded: who has no place in it comes again with the next tick. Forgotten, it would be a recording again
  * after the next start. */
-static void begin(struct removal *r)
+static void begin_removal(struct removal *r)
 {
         if (disk_run(r->st->loop, DISK_COLD, remove_work, removed, r))
                 wait_until(r, 0);
@@ -216,7 +216,7 @@ void removal_begin(struct store *st, struct session *s, bool unused, const struc
         *at = r;
         st->removals.bytes += r->bytes;
         stat_set(STAT_REMOVING, ++st->removals.waiting);
-        begin(r);
+        begin_removal(r);
 }
 
 void removal_begin_folder(struct store *st, char *dir)
@@ -224,7 +224,7 @@ void removal_begin_folder(struct store *st, char *dir)
         struct removal *r = mem_alloc(sizeof(*r));
         *r = (struct removal){.st = st, .dir = dir};
         stat_set(STAT_REMOVING, ++st->removals.waiting);
-        begin(r);
+        begin_removal(r);
 }
 
 void removals_tick(struct store *st, int64_t now_mono_us)
@@ -234,7 +234,7 @@ void removals_tick(struct store *st, int64_t now_mono_us)
         for (; r; r = next) {
                 next = r->next;
                 if (r->due_mono_us <= now_mono_us)
-                        begin(r);
+                        begin_removal(r);
                 else
                         wait_until(r, r->due_mono_us);
         }

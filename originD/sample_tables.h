@@ -1,11 +1,12 @@
-/* sample_tables.h - what the beginning of a progressive MP4 says of one track's samples (ISO/IEC 14496-12, 8.6, 8.7), made of the boxes that
- * the stored chunks begin with, in the order in which the chunks lie in the file. Pure; one thread at a time.
+/* sample_tables.h - what the beginning of a progressive MP4 says of one track's samples (ISO/IEC 14496-12, 8.6, 8.7), made of the boxes
+ * that the stored chunks begin with, in the order in which the chunks lie in the file. Pure; one thread at a time.
  *
  *   zeroed → sample_tables_add() for each chunk → sample_tables_end() → sample_tables_list(), any number of times → sample_tables_free()
  *
- * A sample lasts until the next one begins, whatever its own box says: that may be a guess (ARCHITECTURE.md, "Guesses"), and where something
- * is lacking the last picture before it stands. So sound and picture stay together behind a hole too.
- * Two bytes a sample (column.h), a third of what they take in the file. TABLES_MAX_BYTES at most: five days of sound, and more of picture. */
+ * A sample lasts until the next one begins, whatever its own box says: that may be a guess (ARCHITECTURE.md, "Guesses"), and where
+ * something is lacking the last picture before it stands. So sound and picture stay together behind a hole too.
+ * Two bytes a sample (column.h), a third of what they take in the file. TABLES_MAX_BYTES at most: five days of sound, and more of
+ * picture. */
 #ifndef ORIGIND_SAMPLE_TABLES_H
 #define ORIGIND_SAMPLE_TABLES_H
 
@@ -35,8 +36,8 @@ struct sample_tables {
         uint64_t start_ticks, end_ticks, last_ticks; /* last: when the newest sample begins */
 };
 
-/* head: as for box_chunk_parse_head(). at: where the chunk begins in the file, counted from wherever sample_tables_list() says. ERR_PROTO: it is
- * no chunk of the track. ERR_LIMIT: it does not fit. ERR_UNSUPPORTED: a hole of hours. The tables are good for
+/* head: as for box_chunk_parse_head(). at: where the chunk begins in the file, counted from wherever sample_tables_list() says.
+ * ERR_PROTO: it is no chunk of the track. ERR_LIMIT: it does not fit. ERR_UNSUPPORTED: a hole of hours. The tables are good for
  * nothing then. */
 int sample_tables_add(struct sample_tables *t, const struct init_info *init, const uint8_t *head, size_t head_bytes, uint64_t chunk_bytes,
                       uint64_t at);

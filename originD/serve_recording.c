@@ -138,10 +138,10 @@ static enum look look_at_live(struct serve_request *r, const struct session *s, 
         if (s->state != SESSION_LIVE || w->ondemand || !clip || w->to <= stored_s)
                 return LOOK_NONE;
         if (w->to == UINT32_MAX)
-                return answer_cannot(r, mem_printf("from=%u is given without to, but this broadcast goes on: to is to be given as well, up to %u, "
-                                                   "which is what is stored by now", w->from, stored_s));
-        return answer_cannot(r, mem_printf("to=%u is given, but this broadcast goes on: to may be up to %u, which is what is stored by now", w->to,
-                                           stored_s));
+                return answer_cannot(r, mem_printf("from=%u is given without to, but this broadcast goes on: to is to be given as well, "
+                                                   "up to %u, which is what is stored by now", w->from, stored_s));
+        return answer_cannot(r, mem_printf("to=%u is given, but this broadcast goes on: to may be up to %u, which is what is stored by "
+                                           "now", w->to, stored_s));
 }
 
 /* Of the one file, or of a piece of it, at most the rest of a segment. */

@@ -11,8 +11,8 @@
 #include "originD/session.h"
 #include "originD/session_json.h"
 
-/* 4 knows one grid only: a version of this program that does not know of chunk_ms leaves a session of another one alone, instead of taking its
- * places for others. */
+/* 4 knows one grid only: a version of this program that does not know of chunk_ms leaves a session of another one alone, instead of
+ * taking its places for others. */
 #define FORMAT_VERSION 5
 #define FORMAT_VERSION_USUAL_GRID 4
 #define JSON_MAX (1 << 20) /* sixteen tracks of 64 eras are 120 KB */
@@ -113,7 +113,8 @@ struct buf *session_to_json(const struct session *s)
                 if (!s->tracks[i]->making || s->tracks[i]->unreadable)
                         json_array_append_new(tracks, track_to_json(s, s->tracks[i]));
         json_t *head = json_pack("{s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:s, s:b, s:I, s:I, s:I, s:o}", "version",
-                                 s->chunk_ms == CHUNK_MS ? FORMAT_VERSION_USUAL_GRID : FORMAT_VERSION, "session", s->id, "stream", s->stream, "title", json_title(s->title ? s->title : ""),
+                                 s->chunk_ms == CHUNK_MS ? FORMAT_VERSION_USUAL_GRID : FORMAT_VERSION, "session", s->id,
+                                 "stream", s->stream, "title", json_title(s->title ? s->title : ""),
                                  "node", s->node, "epoch_us", (json_int_t)s->epoch_us, "generation",
                                  (json_int_t)s->generation, "grace_ms", (json_int_t)s->grace_ms, "state",
                                  s->state == SESSION_ENDED ? "ended" : "live", "ended_by_writer", s->ended_by_writer,

@@ -237,7 +237,7 @@ static bool may_go_on(const struct turn *t, int64_t now)
 }
 
 /* Those that have to wait on are put back, behind those that come to wait meanwhile. */
-static void look(struct shadow_turns *ts)
+static void look_at_turns(struct shadow_turns *ts)
 {
         struct turn *todo = ts->first;
         int64_t now = clock_mono_us();
@@ -258,7 +258,7 @@ static void look(struct shadow_turns *ts)
 
 static void on_timer(uv_timer_t *timer)
 {
-        look(timer->data);
+        look_at_turns(timer->data);
 }
 
 /* Later, from the timer: who tells it is in the middle of something, such as ending the session. */
@@ -290,7 +290,7 @@ void shadow_turns_open(struct shadow_turns *ts, uv_loop_t *loop)
 void shadow_turns_stop(struct shadow_turns *ts)
 {
         ts->stopping = true;
-        look(ts);
+        look_at_turns(ts);
 }
 
 void shadow_turns_close(struct shadow_turns *ts)

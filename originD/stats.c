@@ -17,7 +17,9 @@
 #define ARCHIVE_READS_HELP "Reads from the archive that brought what was stored, or did not"
 #define REQUESTS_HELP "Webhook requests that were answered 2xx, or were not"
 #define DROPPED_HELP "Events given up: too many waited, the webhook refused it, or a day had passed"
-#define PICTURES_HELP "Pictures that were asked for: still ones and posters given, key pictures given, there was none, or it is damaged or cannot be read now"
+#define PICTURES_HELP                                                                                                             \
+        "Pictures that were asked for: still ones and posters given, key pictures given, there was none, or it is damaged or cannot " \
+        "be read now"
 #define REMOVED_HELP "Recordings removed by retention"
 #define VOLUMES_HELP "Volumes of live sessions removed: viewers cannot go back so far, or the disk was full and nothing older was left"
 
@@ -29,7 +31,8 @@ static struct metric rows[STATS] = {
         [STAT_CHUNKS_SLATE] = COUNTER("originD_chunks_total", "status=\"slate\"", CHUNKS_HELP),
         [STAT_CHUNKS_SHADOW] = COUNTER("originD_chunks_total", "status=\"shadow\"", CHUNKS_HELP),
         [STAT_BYTES] = COUNTER("originD_bytes_total", NULL, "Media bytes stored"),
-        [STAT_CUES] = COUNTER("originD_cues_total", NULL, "Text and cue points that came with pictures, or with the sound of a broadcast that has none"),
+        [STAT_CUES] = COUNTER("originD_cues_total", NULL,
+                              "Text and cue points that came with pictures, or with the sound of a broadcast that has none"),
         [STAT_CUES_FORGOTTEN] = COUNTER("originD_cues_forgotten_total", NULL, "Of those that playlists tell, the oldest that gave way for newer ones; they are in the segments still"),
         [STAT_PICTURES] = COUNTER("originD_pictures_total", "result=\"still\"", PICTURES_HELP),
         [STAT_KEY_PICTURES] = COUNTER("originD_pictures_total", "result=\"key\"", PICTURES_HELP),

@@ -201,7 +201,7 @@ void store_stop(struct store *st)
         uv_timer_start(&st->tick, ticked, 0, 10);
 }
 
-static void drop(struct store *st, struct session *s)
+static void drop_session(struct store *st, struct session *s)
 {
         store_unlink_session(st, s);
         session_free(&s);
@@ -221,7 +221,7 @@ void store_close(struct store *st)
         trimming_close(st);
         for (size_t i = 0; i < STORE_BUCKETS; i++)
                 while (st->by_id[i])
-                        drop(st, st->by_id[i]);
+                        drop_session(st, st->by_id[i]);
         by_start_fini(&st->by_start);
         by_start_fini(&st->live_by_start);
 }

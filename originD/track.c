@@ -364,7 +364,8 @@ int track_find(const struct session *s, const char *dir, const struct track *t, 
         char *path = mem_printf("%s/%s", dir, t->name);
         *out = (struct track_found){0};
         int rc = volumes_read_init(path, &out->init, &out->init_bytes);
-        struct volume_track all = {.dir = path, .info = &out->init, .init = out->init_bytes, .segments = s->volume_segments, .chunk_ms = s->chunk_ms};
+        struct volume_track all = {.dir = path, .info = &out->init, .init = out->init_bytes, .segments = s->volume_segments,
+                                   .chunk_ms = s->chunk_ms};
         struct volumes known = {0};
         struct buf *saved = NULL;
         if (!rc)

@@ -87,7 +87,7 @@ static bool reads(const struct job *j)
         return j->t.verb == TRANSFER_READ;
 }
 
-static void work(struct archive *a, struct line *l, struct job *j, struct s3 *s)
+static void do_job(struct archive *a, struct line *l, struct job *j, struct s3 *s)
 {
         unsigned tries = reads(j) ? ARCHIVE_READ_TRIES : ARCHIVE_PUT_TRIES;
         for (unsigned n = 0; n < tries; n++) {
@@ -127,7 +127,7 @@ static void *run(void *arg)
         struct archive *a = w->archive;
         struct s3 *s = s3_open(a->config, &a->stopping);
         for (struct job *j; (j = take(a, w->line));) {
-                work(a, w->line, j, s);
+                do_job(a, w->line, j, s);
                 mailbox_post(&a->mailbox, &j->mail);
         }
         s3_close(&s);

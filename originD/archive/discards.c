@@ -278,7 +278,7 @@ static void note_tracks(struct discards *r, const struct session *s)
         }
 }
 
-static void begin(struct discards *r)
+static void begin_discard(struct discards *r)
 {
         struct session *s = store_session(r->options.store, r->now->session);
         if (strcmp(r->sending, r->now->session) == 0) { /* it would come behind the removal, and after a crash nobody would know */
@@ -316,14 +316,14 @@ void discards_tick(struct discards *r)
                         continue;
                 r->now = *at;
                 *at = r->now->next;
-                begin(r);
+                begin_discard(r);
                 return;
         }
 }
 
 /* ---- what is to go --------------------------------------------------------------------------------------------------- */
 
-static struct discard *find(struct discards *r, const char *stream, const char *session)
+static struct discard *find_discard(struct discards *r, const char *stream, const char *session)
 {
         if (r->now && strcmp(r->now->session, session) == 0 && strcmp(r->now->stream, stream) == 0)
                 return r->now;
@@ -335,7 +335,7 @@ static struct discard *find(struct discards *r, const char *stream, const char *
 
 void discards_add(struct discards *r, const char *stream, const char *session)
 {
-        struct discard *d = find(r, stream, session);
+        struct discard *d = find_discard(r, stream, session);
         if (d) {
                 d->again = true;
                 if (!d->noted)
@@ -379,14 +379,14 @@ static void folder_read(void *arg)
         while (r->found) {
                 struct discard *d = r->found;
                 r->found = d->next;
-                if (find(r, d->stream, d->session))
+                if (find_discard(r, d->stream, d->session))
                         free(d);
                 else
                         wait_in_line(r, d, 0);
         }
         /* a crash may have come between the removal of a volume and its note */
         for (const struct session *s = r->options.store->first_live; s; s = s->older)
-                if (!find(r, s->stream, s->id))
+                if (!find_discard(r, s->stream, s->id))
                         wait_in_line(r, discard_new(s->stream, s->id), SOON_US);
 }
 

@@ -178,7 +178,8 @@ static int judge(struct chunk_log *log, struct chunk_append *a)
         if (box_chunk_parse(a->bytes->data, a->bytes->len, &log->init, c))
                 return ERR_PROTO;
         int64_t off = box_ticks_to_us(c->start_ticks, timescale) - a->start_us, tick_us = 1000000 / timescale + 1;
-        if (off > tick_us || off < -tick_us || !index_on_grid(c->start_ticks, timescale, log->volume_track.chunk_ms, a->segment, a->chunk))
+        if (off > tick_us || off < -tick_us ||
+            !index_on_grid(c->start_ticks, timescale, log->volume_track.chunk_ms, a->segment, a->chunk))
                 return ERR_CONFLICT;
         switch (index_place(&log->index, c, a->segment)) {
         case INDEX_STORED:

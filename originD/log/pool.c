@@ -35,7 +35,7 @@ static struct pool_job *take_first(struct pool *p)
         return job;
 }
 
-static void *work(void *arg)
+static void *pool_thread(void *arg)
 {
         struct pool *p = arg;
         struct pool_job *job;
@@ -54,7 +54,7 @@ void pool_open(struct pool *p, const char *name, unsigned threads, bool backgrou
         pthread_mutex_init(&p->lock, NULL);
         pthread_cond_init(&p->more, NULL);
         for (unsigned i = 0; i < threads; i++) {
-                int rv = pthread_create(&p->threads[i], NULL, work, p);
+                int rv = pthread_create(&p->threads[i], NULL, pool_thread, p);
                 assert(rv == 0); /* as without memory: nothing works without it */
                 (void)rv;
                 (void)pthread_setname_np(p->threads[i], name);

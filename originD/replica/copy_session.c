@@ -165,7 +165,7 @@ static bool another_live(const struct copy_session *c)
         return stream_live(store_stream(c->store, c->s->stream)) != NULL;
 }
 
-static void work(struct copy_session *c)
+static void begin_copy(struct copy_session *c)
 {
         enum compare_end end = compare_end(c->s, facts(c));
         session_adopt_generation(c->s, facts(c)->generation, facts(c)->node);
@@ -184,7 +184,7 @@ static void opened(void *arg, int status)
         if (status)
                 failed(c, status);
         else
-                work(c);
+                begin_copy(c);
 }
 
 static void tell_begin(struct copy_session *c)
@@ -296,7 +296,7 @@ static void judge_facts(struct copy_session *c)
                 if (c->s->state == SESSION_ENDED)
                         session_open_ended(c->s, opened, c);
                 else
-                        work(c);
+                        begin_copy(c);
         }
 }
 

@@ -50,7 +50,8 @@ static uint32_t skip_volumes(const struct copy_track *c, struct track *t)
         const struct volumes *v = &c->theirs->volumes;
         const struct index *ix = &t->log->index;
         uint32_t per = t->log->volume_track.segments, own = ix->count ? ix->rows[ix->count - 1].segment : 0;
-        uint32_t end = c->end_place ? eras_segment(c->s->chunk_ms, c->end_place - 1) : 0, last = end / per, from = ix->count ? own / per + 1 : 0;
+        uint32_t end = c->end_place ? eras_segment(c->s->chunk_ms, c->end_place - 1) : 0;
+        uint32_t last = end / per, from = ix->count ? own / per + 1 : 0;
         if (end < own || end - own <= (per < SKIP_SEGMENTS ? per : SKIP_SEGMENTS))
                 return 0;
         if (volumes_below(v, last) <= volumes_below(v, from) && (!ix->count || last == own / per))
@@ -133,7 +134,8 @@ static void cut_back(void *arg, int status)
                 copy_track_over(c, ERR_FULL);
                 return;
         }
-        eras_adopt(&t->eras, &c->theirs->eras, eras_place(c->s->chunk_ms, c->lack.cut_segment, 0)); /* what is left of the segment is theirs too */
+        /* What is left of the segment is theirs too. */
+        eras_adopt(&t->eras, &c->theirs->eras, eras_place(c->s->chunk_ms, c->lack.cut_segment, 0));
         compare_take_eras(c->s, t, c->theirs, c->end_place);
         session_save(c->s, &c->wait, false, adopted);
 }
@@ -181,7 +183,7 @@ static void dropped(void *arg, int status)
 }
 
 /* Nothing of the track is on its way any more: all of it goes, its init segment may be another writer's too. */
-static void drop(struct session_wait *w, int status)
+static void drop_track(struct session_wait *w, int status)
 {
         struct copy_track *c = (struct copy_track *)w;
         struct track *t = copy_track_mine(c);
@@ -238,7 +240,7 @@ void copy_track_cut(struct copy_track *c, const struct ahead_segment *there)
         c->brought = true;
         if (!t->eras.count || eras_place(c->s->chunk_ms, c->lack.cut_segment, 0) <= t->eras.list[0].place) {
                 chunk_log_fence(t->log);
-                session_save(c->s, &c->wait, true, drop);
+                session_save(c->s, &c->wait, true, drop_track);
         } else {
                 chunk_log_cut(t->log, c->lack.cut_segment, buf_ref(there->bytes), cut_back, c);
         }

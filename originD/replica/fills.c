@@ -32,7 +32,7 @@ static bool choose(struct fill *n, uint64_t below)
         return best != NULL;
 }
 
-static void begin(struct fills *f)
+static void begin_fill(struct fills *f)
 {
         struct fill *n = &f->now;
         if (n->s->load != LOAD_DONE) {
@@ -69,7 +69,7 @@ static void start_one(struct fills *f)
         }
         f->now.s = s;
         s->pins++;
-        begin(f);
+        begin_fill(f);
 }
 
 static void ticked(uv_timer_t *timer)
@@ -85,7 +85,7 @@ static void ticked(uv_timer_t *timer)
                 break;
         case LOADING:
                 if (f->now.s->load != LOAD_UNDER_WAY)
-                        begin(f);
+                        begin_fill(f);
                 break;
         case FETCHING:
                 fills_bring(f);
