@@ -1,8 +1,9 @@
-/* crowd.h - how many watch each stream at all edges of this site: what each of them counts (audience.h), told to the others every two seconds.
+/* crowd.h - how many watch each stream at all edges of this site: what each of them counts (audience.h), told to the others every two
+ * seconds.
  *
- * An edge asks each of its siblings by FETCH of KEY_VIEWERS, and adds up what they said last to what it counts itself. One that has said nothing for
- * CROWD_KEPT_US is left out: its viewers are with the others by then. Without siblings it is this edge's own count. Pictures and sounds are added up
- * apart (audience.h says why).
+ * An edge asks each of its siblings by FETCH of KEY_VIEWERS, and adds up what they said last to what it counts itself. One that has said
+ * nothing for CROWD_KEPT_US is left out: its viewers are with the others by then. Without siblings it is this edge's own count. Pictures
+ * and sounds are added up apart (audience.h says why).
  *
  *   crowd_open → crowd_look(), now and then → crowd_close
  * Loop thread; crowd_rows(): any thread. */

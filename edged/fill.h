@@ -32,7 +32,7 @@
 #include "edged/upstream.h"
 #include "proto/key.h"
 
-#define FILL_WAIT_MS 500              /* of one FETCH, at most: the next bytes of what has begun come each 200 ms or sooner, from this node or from another */
+#define FILL_WAIT_MS 500              /* of one FETCH, at most: the next bytes of what has begun come each 200 ms or sooner, from any node */
 #define FILL_BEGIN_MS 2000            /* of what has not begun: one FETCH, until its first bytes are made */
 #define FILL_DUE_MAX_MS 60000         /* more than that ahead no node is believed */
 #define FILL_ANSWER_MS 600            /* beyond its wait, a node that has not answered is frozen */

@@ -150,7 +150,8 @@ static const struct config_key keys[] = {
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
         {.name = "tell_viewers", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_viewers), .default_value = "false",
-         .help = "tell everybody how many watch each stream, at this edge and its siblings (/api/viewers), and show it on the pages; for where these are all edges"},
+         .help = "tell everybody how many watch each stream, at this edge and its siblings (/api/viewers), and show it on the pages; "
+                 "for where these are all edges"},
         {.name = "tell_throughput", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_throughput), .default_value = "false",
          .unit = "", .help = "tell players what their connections carry (CMSD-Dynamic, etp): not behind a proxy that ends them"},
         INT(uplink_mbits, "0", 0, 10000000, "Mbit/s",

@@ -59,7 +59,8 @@ int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enu
                   const struct node_identity *self, void (*changed)(void *arg), void *arg);
 void upstream_close(struct upstream *u); /* fetches under way end with ERR_CANCELED during the call */
 
-/* For who chooses among peers by himself. type: MSG_FETCH or MSG_FETCH_OWNED; bytes: where those that come are counted; NULL: nowhere. done() is called, later. */
+/* For who chooses among peers by himself. type: MSG_FETCH or MSG_FETCH_OWNED; bytes: where those that come are counted; NULL: nowhere.
+ * done() is called, later. */
 struct peer;
 uint64_t upstream_id(const struct peer *p); /* never 0 */
 enum breaker_heard upstream_said(int err, const struct fetch_reply *m); /* what an answer tells of how much its node has to do */

@@ -47,8 +47,8 @@ void acknowledged_send(struct acknowledged *a, unsigned frames, int64_t now_us);
 
 /* What was told is known to be taken this much later at most. */
 #define RELAY_TOLD_US 150000
-/* Whether the next batch may be one that is only told: to a transcoder that is near, and has room for far more than the frames that wait, so
- * they will all be taken. */
+/* Whether the next batch may be one that is only told: to a transcoder that is near, and has room for far more than the frames that wait,
+ * so they will all be taken. */
 bool acknowledged_may_tell(const struct acknowledged *a, uint64_t waiting, int64_t now_us);
 void acknowledged_tell(struct acknowledged *a, unsigned frames);
 

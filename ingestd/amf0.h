@@ -47,8 +47,8 @@ struct amf0_value amf0_read(struct amf0 *in, amf0_property *each, void *arg);
 
 bool amf0_equals(const struct amf0_value *v, const char *text); /* a string, and this one */
 
-/* Copies a string value, cut at a NUL in it, or at cap - 1 bytes or at the last whole character (UTF-8) before that. dst is a valid string afterwards, "" for other types.
- * False when something was cut. */
+/* Copies a string value, cut at a NUL in it, or at cap - 1 bytes or at the last whole character (UTF-8) before that. dst is a valid
+ * string afterwards, "" for other types. False when something was cut. */
 bool amf0_copy(char *dst, size_t cap, const struct amf0_value *v);
 
 void amf0_write_number(struct writer *w, double v);

@@ -1,4 +1,5 @@
-/* cues.h - what a broadcaster says at a moment, on its way into the next picture, or the next sound where there are no pictures (common/cue.h).
+/* cues.h - what a broadcaster says at a moment, on its way into the next picture, or the next sound where there are no pictures
+ * (common/cue.h).
  *
  *   all zero → cues_keep … → cues_into, with each picture or sound, or cues_fini
  * Messages beyond CUES_BYTES_S are not heard, nor are those that no picture or sound takes along in time. The publication's; loop
@@ -29,8 +30,8 @@ bool cues_hear(struct cues *c, size_t message_bytes, int64_t now_us);
 /* A copy of it. False: it is too much. */
 bool cues_keep(struct cues *c, const struct amf_cue *said, int64_t now_us);
 
-/* The bytes of the frame (H.264 or AAC) with all that waits, which waits no longer; a new reference. *lost: how many had no room in it. due_only: other
- * frames are there already, and what lies behind this one goes with those. */
+/* The bytes of the frame (H.264 or AAC) with all that waits, which waits no longer; a new reference. *lost: how many had no room in it.
+ * due_only: other frames are there already, and what lies behind this one goes with those. */
 struct buf *cues_into(struct cues *c, const struct flv_frame *frame, bool due_only, size_t *lost);
 
 void cues_fini(struct cues *c);

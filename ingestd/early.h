@@ -1,8 +1,8 @@
 /* early.h - sound that comes before the broadcast may begin. A broadcast begins with a picture, if one is to be expected.
  *
  *   all zero → early_keep … → early_take until there is none, or early_fini
- * Some of the sound may belong beside the first picture, or behind it, where an encoder needs longer for pictures than for sound. Where no
- * picture comes, the broadcast began with the sound. The buffer is bounded: the oldest sound goes. It is the publication's. */
+ * Some of the sound may belong beside the first picture, or behind it, where an encoder needs longer for pictures than for sound. Where
+ * no picture comes, the broadcast began with the sound. The buffer is bounded: the oldest sound goes. It is the publication's. */
 #ifndef INGESTD_EARLY_H
 #define INGESTD_EARLY_H
 

@@ -244,8 +244,8 @@ static bool look_at_picture(struct flv *f, struct tag *tag, const uint8_t *unit,
         return f->configured[TRACK_VIDEO] || (look.sps && look.pps && find_config(f, unit, len));
 }
 
-static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag *tag, struct reader *r, struct buf *block, uint32_t dts_ms,
-                               struct flv_frame *out)
+static enum flv_verdict finish(struct flv *f, enum track_kind track, struct tag *tag, struct reader *r, struct buf *block,
+                               uint32_t dts_ms, struct flv_frame *out)
 {
         if (tag->kind == TAG_UNSUPPORTED)
                 return FLV_UNSUPPORTED;

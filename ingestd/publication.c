@@ -488,8 +488,8 @@ static void say_no_key(struct publication *p)
         log_warn("stream=%s msg=\"pictures are dropped: there was no keyframe yet\"", p->stream);
 }
 
-/* With what was said before it, if it is a picture, or sound of a broadcast that has none. A new reference. early: it has waited for a picture, and
- * what was said since then is with it. */
+/* With what was said before it, if it is a picture, or sound of a broadcast that has none. A new reference. early: it has waited for a
+ * picture, and what was said since then is with it. */
 static struct buf *with_cues(struct publication *p, const struct flv_frame *f, bool early)
 {
         size_t lost;

@@ -42,7 +42,8 @@ struct relay_pair_view {
 };
 void relay_pair_tell(const struct relay_pair *p, struct relay_pair_view *v);
 void relay_pair_finish(struct relay_pair *p, enum close_reason why);       /* idempotent; the first reason counts */
-void relay_pair_wait_for(struct relay_pair *p); /* the next broadcast of its name is there, and is opened when this one is done; idempotent */
+/* The next broadcast of its name is there, and is opened when this one is done. Idempotent. */
+void relay_pair_wait_for(struct relay_pair *p);
 void relay_pair_free(struct relay_pair *p);
 
 #endif

@@ -50,7 +50,8 @@ static void begin_handshake(struct conn *c)
         struct handshake *oldest = handshakes_begin(&c->server->handshakes, &c->handshake);
         if (oldest) {
                 struct conn *gives_way = conn_of((char *)oldest - offsetof(struct conn, handshake));
-                rtmp_server_tell_turned_away(c->server, rtmp_session_address(gives_way->session), rtmp_close_reason_text(RTMP_CLOSE_HANDSHAKES));
+                rtmp_server_tell_turned_away(c->server, rtmp_session_address(gives_way->session),
+                                            rtmp_close_reason_text(RTMP_CLOSE_HANDSHAKES));
                 rtmp_session_close(gives_way->session, RTMP_CLOSE_HANDSHAKES);
         }
         metric_add(&rtmp_server_metrics[HANDSHAKES], 1); /* last: who reads it meanwhile never sees more than there may be */
@@ -218,10 +219,10 @@ static const struct rtmp_session_ops session_ops = {
         .end = publication_end,
 };
 
-/* Most encoders leave Nagle's algorithm on: the end of a frame, and each step of the handshake, then waits for our acknowledgement of what
- * came before. The kernel acknowledges at once what is read to its end, unless it thinks that we answer soon. So it is asked to when the
- * rest of a message is still to come, which of what is inside TLS is not known, and after something was said; but not for each frame that
- * came whole. It forgets what it was asked, so it is asked again. */
+/* Most encoders leave Nagle's algorithm on: the end of a frame, and each step of the handshake, then waits for our acknowledgement of
+ * what came before. The kernel acknowledges at once what is read to its end, unless it thinks that we answer soon. So it is asked to when
+ * the rest of a message is still to come, which of what is inside TLS is not known, and after something was said; but not for each frame
+ * that came whole. It forgets what it was asked, so it is asked again. */
 static void acknowledge(struct conn *c)
 {
         uv_os_fd_t fd;
@@ -353,7 +354,8 @@ void rtmp_conn_start(struct conn *c, struct tls_server *tls, const struct sockad
         uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
         if (tls)
                 begin_handshake(c);
-        enum rtmp_close_reason reason = header ? RTMP_CLOSE_NONE : enter(c, address); /* a balancer's are counted by the address in their header */
+        /* A balancer's are counted by the address in their header. */
+        enum rtmp_close_reason reason = header ? RTMP_CLOSE_NONE : enter(c, address);
         if (reason)
                 rtmp_session_close(c->session, reason);
         else if (!rtmp_reads_choose(c))

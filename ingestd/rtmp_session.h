@@ -53,7 +53,8 @@ struct rtmp_limits {
 /* clang-format off */
 #define RTMP_LIMITS_DEFAULT                                                                                            \
         {.connections = 4096, .newcomers = 256, .handshakes = HANDSHAKE_LIMITS_DEFAULT, .chunk_streams = 64,           \
-         .message_bytes = 8u << 20, .partial_bytes = 9u << 20, .strangers_bytes = 32u << 20, .live_bytes = 256u << 20, .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
+         .message_bytes = 8u << 20, .partial_bytes = 9u << 20, .strangers_bytes = 32u << 20, .live_bytes = 256u << 20, \
+         .hello_us = 5000000, .publish_us = 10000000, .media_us = 20000000}
 /* clang-format on */
 
 struct rtmp_session;

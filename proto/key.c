@@ -199,7 +199,8 @@ static bool take_piece(struct key *k, struct part p)
         return true;
 }
 
-/* "recording.mp4", "recording.90-150.mp4", "recording.90-.mp4", the same with json, and pieces; and of a track "ondemand.mp4" and so on. */
+/* "recording.mp4", "recording.90-150.mp4", "recording.90-.mp4", the same with json, and pieces; and of a track "ondemand.mp4" and so
+ * on. */
 static enum key_kind take_recording(struct key *k, struct part p, bool of_track)
 {
         k->ondemand = of_track && begins(&p, "ondemand.");

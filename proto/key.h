@@ -23,8 +23,8 @@
  *   /live/STREAM/SESSION/TRACK/17x4.m4s                       seconds 68 to 71 as one, when all are there  never
  *   /live/STREAM/SESSION/recording.mp4      KEY_RECORDING     that session, once it ended, as one file  when volumes go or come
  *   /live/STREAM/SESSION/TRACK/recording.mp4                  with that picture (and the best sound), or that sound alone
- *   /live/STREAM/SESSION/recording.90-150.mp4  ….90-.mp4      of either, from second 90 of the broadcast to 150, or to the end; as soon as
- *                                                             that is stored
+ *   /live/STREAM/SESSION/recording.90-150.mp4  ….90-.mp4      of either, from second 90 of the broadcast to 150, or to the end; as soon
+ *                                                             as that is stored
  *   /live/STREAM/SESSION/TRACK/ondemand.mp4  ….90-150.mp4     that track alone, as it is stored, behind an index (originD/ondemand.h)
  *                                                             all by HTTP only: an edge puts them together of
  *   …/recording.json  …/recording.90-150.json  KEY_FACTS         its size and its identity, and                 when that does
@@ -95,8 +95,8 @@ struct key {
 /* The name of a recording or of a clip of it, of its facts or of a piece, whichever kind it is: of the other fields, with track "" for the best. */
 void key_write_recording(char text[KEY_MAX + 1], const struct key *k);
 
-/* Of a KEY_RECORDING the part that somebody asks for (each NULL or "" if he does not): whole seconds from its beginning. false: why says what was
- * given and what is allowed, without anything that JSON escapes; k is unchanged then. */
+/* Of a KEY_RECORDING the part that somebody asks for (each NULL or "" if he does not): whole seconds from its beginning. false: why says
+ * what was given and what is allowed, without anything that JSON escapes; k is unchanged then. */
 #define KEY_WHY_MAX 160
 bool key_cut_recording(struct key *k, const char *from, const char *to, char why[KEY_WHY_MAX]);
 

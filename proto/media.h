@@ -136,8 +136,8 @@ int media_reply_decode(struct reader *r, struct media_reply *m);
 
 /* MEDIA of many sessions in one message, each as if it had come alone, so that a beat's worth of streams costs one request.
  * The answer has theirs in the same order. */
-/* MEDIA_TOLD has the same fields and no answer: it says nothing of what becomes of its frames. The next MEDIA that is answered does, of all
- * before it; what was not taken is sent again from there. Only to a node that can be told (HELLO). */
+/* MEDIA_TOLD has the same fields and no answer: it says nothing of what becomes of its frames. The next MEDIA that is answered does, of
+ * all before it; what was not taken is sent again from there. Only to a node that can be told (HELLO). */
 #define MEDIA_MANY_MAX 64
 struct media_many {
         uint16_t count; /* ≤ MEDIA_MANY_MAX; BATCH_MAX bounds the bytes of them all */

@@ -84,7 +84,7 @@ struct claim_reply {
         uint32_t generation;
         uint32_t written_generation; /* whose the newest stored chunk is; 0: none is stored */
         uint8_t track_count; /* 0: a new session */
-        uint8_t chunk_ms;    /* the session's grid; written as in CLAIM, so that an older node takes no session that it cannot go on with */
+        uint8_t chunk_ms;    /* the session's grid; written as in CLAIM: an older node takes no session that it cannot go on with */
         struct claim_track tracks[SESSION_TRACKS_MAX];
 };
 void claim_reply_encode(struct writer *w, const void *message);

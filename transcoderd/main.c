@@ -35,7 +35,9 @@ struct config {
 
 static int check_chunk_ms(const void *value, char *why, size_t why_cap)
 {
-        return chunk_ms_valid((uint64_t)*(const int64_t *)value) ? 0 : config_refuse(why, why_cap, "allowed are %d and %d", CHUNK_MS_SHORT, CHUNK_MS);
+        if (chunk_ms_valid((uint64_t)*(const int64_t *)value))
+                return 0;
+        return config_refuse(why, why_cap, "allowed are %d and %d", CHUNK_MS_SHORT, CHUNK_MS);
 }
 
 static const struct config_key keys[] = {
@@ -51,9 +53,10 @@ static const struct config_key keys[] = {
         {.name = "ladder", .type = CONFIG_JSON, .offset = offsetof(struct config, ladder), .default_value = "[]",
          .unit = "", .help = "rungs, chunk_ms and thumbs_s per stream-name pattern; []: the default ladder", .check = ladder_check,
          .reloads = true},
-        {.name = "chunk_ms", .type = CONFIG_INT, .offset = offsetof(struct config, chunk_ms), .default_value = "200", .min = CHUNK_MS_SHORT,
-         .max = CHUNK_MS, .unit = "ms", .check = check_chunk_ms,
-         .help = "of a chunk, 100 or 200, where ladder says nothing: of sessions that begin, the others keep theirs; 100 only when all nodes know it"},
+        {.name = "chunk_ms", .type = CONFIG_INT, .offset = offsetof(struct config, chunk_ms), .default_value = "200",
+         .min = CHUNK_MS_SHORT, .max = CHUNK_MS, .unit = "ms", .check = check_chunk_ms,
+         .help = "of a chunk, 100 or 200, where ladder says nothing: of sessions that begin, the others keep theirs; "
+                 "100 only when all nodes know it"},
         INT_KEY(encoder_threads, "1", 1, 16, "threads", "of each encoder"),
         INT_KEY(decoder_threads, "1", 1, 16, "threads", "of each session's decoder"),
         INT_KEY(max_sessions, "100", 1, 10000, "sessions", "at a time"),

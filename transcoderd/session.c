@@ -250,7 +250,8 @@ static int start_pipeline(struct session *s)
         for (int i = 0; i < s->claimed.track_count; i++) {
                 memcpy(o.resume[i].track, s->claimed.tracks[i].name, sizeof(o.resume[i].track));
                 o.resume[i].end_us = s->claimed.tracks[i].end_us;
-                o.resume[i].from_us = s->claimed.tracks[i].next_segment * SEGMENT_US + s->claimed.tracks[i].next_chunk * chunk_us(s->claimed.chunk_ms);
+                o.resume[i].from_us = s->claimed.tracks[i].next_segment * SEGMENT_US +
+                                      s->claimed.tracks[i].next_chunk * chunk_us(s->claimed.chunk_ms);
         }
         return pipeline_open(&s->pipeline, ss->mailbox, &o, &job_events, s);
 }
@@ -324,7 +325,8 @@ static const struct state *step_queued(struct session *s)
                 return way_out(s);
         }
         log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " chunk_ms=%d msg=\"%s\"", s->id,
-                 s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push), (int)(chunk_us(s->claimed.chunk_ms) / US_PER_MS),
+                 s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
+                 (int)(chunk_us(s->claimed.chunk_ms) / US_PER_MS),
                  s->shadow ? "encoding it too" : s->claimed.track_count ? "session goes on" : "session begins");
         s->active.handle = opens_handle(&s->all->opens);
         broadcaster_heard(&s->active, true);

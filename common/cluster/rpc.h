@@ -119,9 +119,9 @@ struct rpc_call *rpc_call(struct rpc_client *c, nng_msg *request, unsigned timeo
 #define RPC_FAR_ROUNDS 4
 #define RPC_FAR_MOST_MS 2000
 struct rpc_call *rpc_call_far(struct rpc_client *c, nng_msg *request, unsigned near_ms, rpc_done *done, void *arg);
-/* Sends what wants no answer. Whether it arrives nobody tells: the next call that is answered shows how far the peer has come. What is told
- * leaves in order, and before what is called later; a peer's threads may still hand it over in another one. False: it is not sent, for there
- * is no connection, or RPC_TELLS_MAX are on their way; the message is the caller's then. */
+/* Sends what wants no answer. Whether it arrives nobody tells: the next call that is answered shows how far the peer has come. What is
+ * told leaves in order, and before what is called later; a peer's threads may still hand it over in another one. False: it is not sent,
+ * for there is no connection, or RPC_TELLS_MAX are on their way; the message is the caller's then. */
 #define RPC_TELLS_MAX 16
 bool rpc_tell(struct rpc_client *c, nng_msg *msg);
 void rpc_cancel(struct rpc_call *call); /* only before done(); done() still comes, with ERR_CANCELED or its result */

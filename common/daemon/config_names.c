@@ -4,7 +4,8 @@
 
 const char *const config_names[] = {
         "admin_bind", "admin_port", "admin_token", "admin_token_file", "archive", "archive_after_s", "archive_bytes_s",
-        "archive_file", "archive_keep_s", "bind", "cache_bytes", "capacity_percent", "chunk_ms", "classic_s", "cluster_ca", "cluster_cert", "cluster_key",
+        "archive_file", "archive_keep_s", "bind", "cache_bytes", "capacity_percent", "chunk_ms", "classic_s", "cluster_ca",
+        "cluster_cert", "cluster_key",
         "cluster_token", "cluster_token_file", "connections_max", "connections_of_one", "data_dir", "decoder_threads", "drain_ms",
         "encoder_threads", "fetch_port", "fill_bytes_s", "finish_ms", "follow_tracks", "frame_ancestors", "gather_ms", "grace_ms",
         "handshakes_of_one_per_s", "handshakes_per_s", "header_deadline_ms", "hold_ms", "http_port", "http_threads", "https_certs",

@@ -1,5 +1,5 @@
-/* viewers.c - how many watch each stream at this site (edged/crowd.h): for pages that show it. Who asks is told of streams that he may watch, of
- * the first AUDIENCE_STREAMS. */
+/* viewers.c - how many watch each stream at this site (edged/crowd.h): for pages that show it. Who asks is told of streams that he may
+ * watch, of the first AUDIENCE_STREAMS. */
 #include <stdio.h>
 
 #include "common/mem.h"

@@ -164,7 +164,8 @@ static bool may_go(const struct conn *c)
         return !c->condemned && !c->turned_away;
 }
 
-/* Of the CONN_LOOKS that have rested for longest the first one of the address that has most, if that has more than *most: then it is *out. */
+/* Of the CONN_LOOKS that have rested for longest the first one of the address that has most, if that has more than *most: then it is
+ * *out. */
 static void of_most(const struct conn_rests *r, unsigned *most, struct conn **out)
 {
         struct conn *c = r->longest;
@@ -178,8 +179,8 @@ static void of_most(const struct conn_rests *r, unsigned *most, struct conn **ou
         }
 }
 
-/* One whose address has many more than `own`, and most of all; NULL: there is none. Whether it has asked already does not matter: a viewer's
- * third connection, which had no time to ask yet, is not to go for somebody's first while another one has hundreds. */
+/* One whose address has many more than `own`, and most of all; NULL: there is none. Whether it has asked already does not matter: a
+ * viewer's third connection, which had no time to ask yet, is not to go for somebody's first while another one has hundreds. */
 static struct conn *of_many(const struct conn_list *l, unsigned own)
 {
         struct conn *c = NULL;

@@ -113,8 +113,8 @@ struct conn_limits {
 
 /* Shuts the socket of who rests for longest, for who is one of `own` of his address: first of the address that has most, if that is more
  * than twice as many, for who is few is to find room among the connections of who is many; then of who has never asked for anything; then
- * of others. And tells gone(), under the lock. Returns whom, NULL: there is nobody. Any thread; only the connection's own may look at what
- * is returned. */
+ * of others. And tells gone(), under the lock. Returns whom, NULL: there is nobody. Any thread; only the connection's own may look at
+ * what is returned. */
 struct conn *conn_displace(struct conn_list *l, unsigned own, int64_t now_us, void (*gone)(struct conn *c));
 
 /* Shuts the sockets of those that broke a limit; their threads then close them. Adds to closed, by reason. Loop thread, about once a

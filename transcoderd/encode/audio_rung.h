@@ -30,8 +30,9 @@ struct audio_rung_options {
 int audio_rung_open(struct audio_rung **out, const struct audio_rung_options *o); /* ERR_CODEC */
 /* f->pts is the first sample's number. Frames before first_frame - AUDIO_PREROLL are not looked at. */
 void audio_rung_encode(struct audio_rung *r, AVFrame *f, bool silence);
-/* Boxes for the chunk that frame (its number since the epoch) will be in, or of the next one, where that is over; what is before first_frame
- * another writer has said. Takes the reference. Frames rise from call to call. False: too many wait, or too much; nothing is said of these. */
+/* Boxes for the chunk that frame (its number since the epoch) will be in, or of the next one, where that is over; what is before
+ * first_frame another writer has said. Takes the reference. Frames rise from call to call. False: too many wait, or too much; nothing is
+ * said of these. */
 bool audio_rung_say(struct audio_rung *r, int64_t frame, struct buf *boxes);
 size_t audio_rung_unsaid(const struct audio_rung *r); /* how many of these wait still */
 /* A frame of sound is whole together with the next one. When the session goes on elsewhere (outlet) the last one is left to

@@ -145,7 +145,8 @@ void pace_add(struct pace *p, int64_t pts_us, uint32_t declared_milli)
 {
         if (p->pictures == 0 || grid_segment(pts_us) != grid_segment(p->first_us)) {
                 /* The last one lasts until this one, but a hole is not part of it. */
-                int64_t end_us = grid_next_second_us(p->first_us) + PACE_LASTS_MAX_US, seen_us = (pts_us < end_us ? pts_us : end_us) - p->first_us;
+                int64_t end_us = grid_next_second_us(p->first_us) + PACE_LASTS_MAX_US;
+                int64_t seen_us = (pts_us < end_us ? pts_us : end_us) - p->first_us;
                 if (p->pictures && seen_us >= PACE_SEEN_US)
                         p->milli[p->segments++ % PACE_SEGMENTS] = cadence_fps_milli(declared_milli, seen_us / p->pictures);
                 p->first_us = pts_us;

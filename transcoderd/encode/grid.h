@@ -1,7 +1,8 @@
 /* grid.h - where a sample belongs: pure functions of media time, the same on every transcoder.
  *
  * Media time is µs since the session's epoch; positions inside a track are ticks of its timescale. µs become ticks by
- * rounding down, so that what lies in [N, N + 1) s keeps lying there. chunk_ms is the session's (struct job), whoever began it. Any thread. */
+ * rounding down, so that what lies in [N, N + 1) s keeps lying there. chunk_ms is the session's (struct job), whoever began it. Any
+ * thread. */
 #ifndef TRANSCODERD_ENCODE_GRID_H
 #define TRANSCODERD_ENCODE_GRID_H
 

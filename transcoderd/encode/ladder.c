@@ -11,8 +11,8 @@
  *   audio    0 … 4 rungs                   kbps 16 … 512, name (default "a" and the kbps)
  *   thumbs_s 0 … 60                        as the key thumbs_s, for these streams; left out: as that one says
  *   chunk_ms 100 or 200                    as the key chunk_ms, of their sessions that begin from then on; left out: likewise
- * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty; an entry that says thumbs_s or chunk_ms and has
- * neither list has the default ladder's. */
+ * A list left out is empty: without video rungs a stream's pictures are not encoded. Not both may be empty; an entry that says thumbs_s
+ * or chunk_ms and has neither list has the default ladder's. */
 #include "transcoderd/encode/ladder.h"
 
 #include <stdarg.h>

@@ -6,7 +6,8 @@
 void slow_init(struct slow *s, unsigned chunk_ms, uint32_t declared_milli)
 {
         int64_t gap_us = declared_milli ? 1000 * US_PER_S / declared_milli : 0;
-        *s = (struct slow){.chunk_ms = chunk_ms, .gap_us = gap_us, .run = gap_us >= SLOW_GAP_US && gap_us <= SLOW_GAP_MAX_US ? SLOW_RUN : 0};
+        *s = (struct slow){.chunk_ms = chunk_ms, .gap_us = gap_us,
+                            .run = gap_us >= SLOW_GAP_US && gap_us <= SLOW_GAP_MAX_US ? SLOW_RUN : 0};
 }
 
 void slow_add(struct slow *s, int64_t pts_us)

@@ -213,8 +213,8 @@ int sound_add(struct sound *s, const AVFrame *f, int64_t mono_us)
 
 /* --- what is said with it --- */
 
-/* Where it belongs hangs on the frame's time alone, so that each transcoder has it in the same chunk, and who goes on knows what the one before
- * has said. */
+/* Where it belongs hangs on the frame's time alone, so that each transcoder has it in the same chunk, and who goes on knows what the one
+ * before has said. */
 void sound_say(struct sound *s, const struct frame *f)
 {
         struct cues cues = {0};

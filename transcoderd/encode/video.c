@@ -282,7 +282,8 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
         r->any = true;
         r->last_us = at_us;
         cadence_add(&r->cadence, at_us);
-        int64_t next_us = next_due_us(v, r, at_us), end_us = grid_chunk_end_us(at_us, v->job.chunk_ms), segment_us = grid_next_second_us(at_us);
+        int64_t next_us = next_due_us(v, r, at_us), end_us = grid_chunk_end_us(at_us, v->job.chunk_ms);
+        int64_t segment_us = grid_next_second_us(at_us);
         /* Where this chunk may be the segment's last one but for a forecast that is a little too soon it is. */
         if (end_us < segment_us && next_us >= segment_us - CLEARLY_US && next_us < segment_us)
                 next_us = segment_us;
