@@ -6,8 +6,8 @@
  *   DRAINING  rtmp_server_stop_accepting()  new connections are refused by the kernel; those there are go on
  *   CLOSED    rtmp_server_close()           everything closes; the memory goes when the loop has run its close callbacks
  *
- * Who publishes is read to the beat of setup.shipments, if there is one: what is read sooner would wait all the same. Loop thread only. One
- * read buffer for all connections: an idle publisher costs its kernel socket and about 2 kB.
+ * Who publishes is read to the beat of setup.shipments, if there is one: what is read sooner would wait all the same. Loop thread only.
+ * One read buffer for all connections: an idle publisher costs its kernel socket and about 2 kB.
  *
  * A turn of the loop reads each socket once (to the beat up to four times, while there is more), and gives all connections that do not
  * publish 10 ms together. Those that had none of it are read before those that had. So whatever they send, who publishes is read after

@@ -121,8 +121,8 @@ static bool told(struct shipments *b, struct shipment *s, const struct media *pa
         return true;
 }
 
-/* Sends what the members have, all of which use the same transcoder, and those that ask, or those that do not. Those that there was no room
- * for keep their place in *list, the others are taken out of it. */
+/* Sends what the members have, all of which use the same transcoder, and those that ask, or those that do not. Those that there was no
+ * room for keep their place in *list, the others are taken out of it. */
 static void ship(struct shipments *b, struct shipment_member **list, struct rpc_client *to, bool many, bool ask)
 {
         struct frame frames[BATCH_FRAMES_MAX];

@@ -13,8 +13,8 @@
 #define WINDOW_LEAST_S (SKIP_UNTIL_S + 2)
 #define HOLD_BACK "3.0" /* three target durations */
 #define PARTS_BACK 3     /* so many parts players stay behind, at least */
-/* Times PART_MS lasts a part that does not come to the same number of pictures each time otherwise; of four a player would be as far behind as
- * with whole segments. */
+/* Times PART_MS lasts a part that does not come to the same number of pictures each time otherwise; of four a player would be as far
+ * behind as with whole segments. */
 #define PARTS_LONGEST 3
 #define PART_SPARE_US 40000 /* beyond its chunks: the target lasts so much longer than they do, unless its pictures last longer still */
 #define PART_USUAL 2 /* times PART_MS, where nobody knows how often pictures come */

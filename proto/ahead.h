@@ -1,5 +1,5 @@
-/* ahead.h - batches of MEDIA_TOLD that came before those that were told before them: nng's threads may hand messages of one connection over
- * in another order, and nobody is asked to send them again until the next answer. They wait here until it is their turn.
+/* ahead.h - batches of MEDIA_TOLD that came before those that were told before them: nng's threads may hand messages of one connection
+ * over in another order, and nobody is asked to send them again until the next answer. They wait here until it is their turn.
  *
  *   all zero → ahead_keep … → ahead_due until there is none, each followed by ahead_drop → ahead_clear
  * Bounded: what has no room is left out, and sent again after the next answer. Pure. */
