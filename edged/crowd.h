@@ -19,7 +19,7 @@
 
 struct crowd;
 
-/* siblings: NULL: there are none. They outlive what is under way, which their close ends; the crowd outlives that. */
+/* siblings: NULL: there are none. Questions that are under way end when the siblings are closed, and the crowd is there until then. */
 struct crowd *crowd_open(struct audience *own, struct upstream *siblings);
 void crowd_close(struct crowd *c);
 

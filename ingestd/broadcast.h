@@ -17,7 +17,7 @@
                                       more than RELAY_FINISH_MS when the daemon leaves */
 #define RELAY_STRAY_US 30000000    /* so long an OPEN that was not answered may still be taken */
 
-/* What a publication says of it. Strings are borrowed for the life of the relays, and filled in before OPEN. */
+/* What a publication says of its broadcast. Strings are borrowed for the life of the relays, and filled in before OPEN. */
 struct relay_stream {
         const char *stream, *publisher, *encoder, *title;
         uint8_t role;        /* as the broadcaster asked: OPEN_PRIMARY, OPEN_BACKUP or OPEN_NOW */
@@ -47,15 +47,15 @@ struct broadcast {
         bool held;                        /* the broadcaster is not read from: that no frames come is not its silence */
         bool refused;                     /* no transcoder is to have it any more */
         enum close_reason finish;         /* why it ends; 0: it goes on */
-        bool waited_for;                  /* the next one of its name is there */
+        bool waited_for;                  /* the next broadcast of its name is there */
         int64_t finish_by_us, finish_most_us;
 };
 
 const char *broadcast_session(const struct broadcast *b); /* for the log */
 bool broadcast_over(const struct broadcast *b);
 
-/* It ends. From then on frames are sent as long as some are taken: for as long as that takes, unless it is waited for, or has to be opened
- * again: what is left may be what transcoders die of. */
+/* The broadcast ends. From then on frames are sent as long as some are taken: for as long as that takes, unless the next broadcast of its
+ * name waits, or this one has to be opened again: what is left may be what transcoders die of. */
 void broadcast_finish(struct broadcast *b, enum close_reason why, int64_t now_us);
 void broadcast_progress(struct broadcast *b, int64_t now_us); /* frames were taken */
 void broadcast_wait_for(struct broadcast *b, int64_t now_us); /* before its end or after; the first time counts */
@@ -69,8 +69,8 @@ enum open_role broadcast_role(const struct broadcast *b);
 void broadcast_fill_open(const struct broadcast *b, struct open *m); /* who it is; the codec configurations are borrowed */
 bool broadcast_may_be_elsewhere(const struct broadcast *b, int64_t now_us); /* by an OPEN of ours that was not answered */
 
-/* A transcoder has opened it, to which offered_epoch_us was offered: frames move to the epoch of its session, and time is told by the
- * clock of that. possible: there can be such a generation. now: monotonic. */
+/* A transcoder has opened the broadcast, to which offered_epoch_us was offered: frames move to the epoch of its session, and time is told by
+ * the clock of that. possible: there can be such a generation. now: monotonic. */
 void broadcast_adopt(struct broadcast *b, const struct open_reply *m, int64_t offered_epoch_us, bool possible, int64_t now_us);
 
 #endif

@@ -7,10 +7,10 @@
  * Most batches want no answer: at one beat of SHIPMENT_ASKED_MS all ask for theirs, which says of all before how far they were taken. A
  * transcoder that cannot be told so, or a member that has to know, is asked each time.
  *
- *   shipment_read    so does this one from now on, while there is anything to be read
+ *   shipment_read    at each beat from now on this is called before what is due leaves: it reads sockets
  *   shipment_join    the member has frames, and is asked for them at the next beat
  *   shipment_now     the same, at once and alone
- *   shipment_leave   not any more
+ *   shipment_leave   the member is not asked any more
  *   shipment_forget  nothing that is aboard is told of any more
  * Between fill() and answered() a member is aboard a shipment, or several, and must stay where it is. Loop thread only. */
 #ifndef INGESTD_SHIPMENT_H

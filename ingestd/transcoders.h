@@ -11,7 +11,7 @@ struct transcoders;
 
 struct transcoders_events {
         void (*live)(void *arg, size_t transcoders);               /* how many there are, after a change */
-        void (*gone)(void *arg, const struct rpc_client *client);  /* must not be used any more */
+        void (*gone)(void *arg, const struct rpc_client *client);  /* the client must not be used any more */
 };
 
 /* names is host:port[,…]. Errors are those of peers_open(); *out is then NULL. */

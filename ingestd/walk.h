@@ -26,7 +26,7 @@ void walk_note(struct walk *w, const char *address);
 /* found[0…count) is the ring's order. The result points into it. */
 const struct transcoder_candidate *walk_next(const struct walk *w, const struct transcoder_candidate *found, size_t count);
 
-/* Takes the one of this address out of found. Returns how many are left. */
+/* Takes the transcoder of this address out of found. Returns how many are left. */
 size_t walk_without(struct transcoder_candidate *found, size_t count, const char *address);
 
 /* Exponential backoff with full jitter, so that the streams of a cluster that was dead do not all come back at one instant.

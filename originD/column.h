@@ -2,8 +2,8 @@
  *
  *   zeroed → column_add() of each → column_fit() → column_read(), any number of times (before that too) → column_free()
  *
- * In blocks of COLUMN_BLOCK: the least of them, and of each what it is more, in as few bits as the largest takes. Sizes of samples take
- * ten to eighteen bits so, and places of chunks, which rise, some twenty-three of 64. */
+ * They are kept in blocks of COLUMN_BLOCK: the least number of a block, and of each number what it is above that, in as few bits as the
+ * largest takes. Sizes of samples take ten to eighteen bits so, and places of chunks, which rise, some twenty-three of 64. */
 #ifndef ORIGIND_COLUMN_H
 #define ORIGIND_COLUMN_H
 
@@ -28,9 +28,9 @@ struct column {
 
 void column_add(struct column *c, uint64_t n);
 void column_fit(struct column *c); /* no more are added soon: gives back what was to be for them */
-/* [from, from + count) of them, which are there. */
+/* Numbers [from, from + count), which are there. */
 void column_read(const struct column *c, size_t from, size_t count, uint64_t *out);
-size_t column_bytes(const struct column *c); /* that it takes */
+size_t column_bytes(const struct column *c); /* that the column takes */
 void column_free(struct column *c);
 
 #endif

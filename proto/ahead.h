@@ -23,7 +23,7 @@ struct ahead {
 };
 
 bool ahead_keep(struct ahead *a, const struct media *m); /* false: it has no room */
-struct ahead_batch *ahead_due(struct ahead *a, uint64_t next_seq); /* one that goes on at next_seq or before; NULL: none */
+struct ahead_batch *ahead_due(struct ahead *a, uint64_t next_seq); /* a batch that goes on at next_seq or before; NULL: none */
 void ahead_drop(struct ahead_batch *b);
 void ahead_clear(struct ahead *a);
 

@@ -52,7 +52,8 @@ export class Controls {
   }
 
   // WebKitGTK (2.50) gives a video its sound back when a source begins or its rate is changed, and, where no page may begin with sound,
-  // stops it for that. Other than by the page's controls a viewer asks for sound by those of the browser: over the whole screen, or in a menu.
+  // stops it for that. Other than by the page's controls a viewer asks for sound by those of the browser: over the whole screen, or in a
+  // menu.
   keepMuted() {
     const { video } = this
     let menuMs = -Infinity

@@ -1,9 +1,10 @@
-// cues.js - what is said beside the picture (texts, cue points, splices), each when its time comes: as a line under the picture, as an event for
-// who builds on this page, and on the timeline of a recording as a mark.
+// cues.js - what is said beside the picture (texts, cue points, splices), each when its time comes: as a line under the picture, as an
+// event for who builds on this page, and on the timeline of a recording as a mark.
 //
 //   window.addEventListener('cue', ({ detail: { id, scheme, at, duration, data } }) => …)
-// and, where the page is a frame (/embed/NAME), window.parent is sent { freshet: 'cue', id, scheme, at, duration, data }. data: what was sent, as
-// an object; of a scheme whose bytes are no JSON (SCTE 35) a Uint8Array. at and duration: seconds of the video; duration null: not told.
+// and, where the page is a frame (/embed/NAME), window.parent is sent { freshet: 'cue', id, scheme, at, duration, data }. data: what was
+// sent, as an object; of a scheme whose bytes are no JSON (SCTE 35) a Uint8Array. at and duration: seconds of the video; duration null:
+// not told.
 import { put, tell } from '/web/news.js'
 
 export const SCHEMES = ['urn:freshet:amf:2026', 'urn:scte:scte35:2013:bin']

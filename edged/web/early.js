@@ -1,8 +1,8 @@
 // early.js - what a watch page needs first, asked for while its other scripts are still on their way.
 //
-// A picture takes the page, the list, the manifest, the beginnings of tracks and a segment, each known by the one before: with a round trip each
-// that is most of the time until there is one. The list is handed over by streams.js; the other answers lie in the browser's cache when a player
-// asks. Who plays by low latency or by the browser's own player needs none of them.
+// A picture takes the page, the list, the manifest, the beginnings of tracks and a segment, each known by the one before: with a round
+// trip each that is most of the time until there is one. The list is handed over by streams.js; the other answers lie in the browser's
+// cache when a player asks. Who plays by low latency or by the browser's own player needs none of them.
 import { recall } from '/web/remembered.js'
 import { askEarly, isOn, prefix } from '/web/streams.js'
 

@@ -38,8 +38,9 @@ function settings(live, base) {
         defaultTimingSource: { scheme: UTC_SCHEME, value: new URL('/time', location.href).href },
         useManifestDateHeaderTimeSource: false,
       },
-      // Who is further behind by accident jumps; who went back by intent is let be (catchUp). The manifest would let be everybody. And its
-      // rates are for players that know nothing of the connection: as these are approached only far from the target, they take half a minute.
+      // Who is further behind by accident jumps; who went back by intent is let be (catchUp). The manifest would let be everybody. And
+      // its rates are for players that know nothing of the connection: as these are approached only far from the target, they take half a
+      // minute.
       liveCatchup: { enabled: live, maxDrift: JUMP_S, playbackRate: { min: -RATE, max: RATE } },
       // With 200 ms chunks a buffer of a few tenths is normal, not a stall.
       buffer: live ? { lowLatencyStallThreshold: 0.1, bufferToKeep: 30 } : {},
@@ -96,7 +97,8 @@ let beginBehind = 0
 // One source being played: from the address that its manifest is at to close().
 export class Player {
   // events: started(), stands() when the picture should move and has not for STILL_MS, moves() when it does again, ended(),
-  // failed(kind, text) with what kindOf() knows, rungs(), rung(), cue(what cues.js takes). from: where to begin, in seconds of the broadcast; NaN: as usual
+  // failed(kind, text) with what kindOf() knows, rungs(), rung(), cue(what cues.js takes). from: where to begin, in seconds of the
+  // broadcast; NaN: as usual
   constructor(video, base, live, events, from = NaN) {
     this.video = video
     this.live = live

@@ -10,7 +10,8 @@
 //
 // ?t=90 or ?t=1m30s: it begins there, as far as that can be had. /embed/NAME is the same page, only the player of it (embed.js).
 //
-// window.freshet is for tests and curious people: { player, state, metrics() }. What is said beside the picture is told as events (cues.js).
+// window.freshet is for tests and curious people: { player, state, metrics() }. What is said beside the picture is told as events
+// (cues.js).
 import { Controls } from '/web/controls.js'
 import { Cues, readPlaylist } from '/web/cues.js'
 import { LowLatencyPlayer } from '/web/low_latency.js'

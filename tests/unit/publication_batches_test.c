@@ -260,15 +260,15 @@ static void test_what_is_read_to_the_beat_is_sent_with_that_beat(void **state)
 {
         (void)state;
         struct caster c;
-        struct shipments *beat = &t.publications.relays.shipments;
+        struct shipments *shipments = &t.publications.relays.shipments;
         start(&c, 5);
-        beat->gather_ms = 50;
+        shipments->gather_ms = 50;
         beats = 0;
-        shipment_read(beat, read_a_picture, &c);
+        shipment_read(shipments, read_a_picture, &c);
         UNTIL(beats == 1);
         assert_int_equal(t.node[0].taken_count, 2 * 6);
         UNTIL(beats == 3); /* it goes on while there is somebody to be read */
-        shipment_read(beat, NULL, NULL);
+        shipment_read(shipments, NULL, NULL);
         end(&c, CLOSE_STOPPED);
 }
 
