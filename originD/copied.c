@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mem.h"
@@ -67,7 +68,7 @@ static void row_saved(struct session_wait *w, int status)
 static bool drop_volume(struct store *st, struct session *s, const struct track *t, const struct volume_row *row)
 {
         struct volume_row of = *row;
-        if (of.state != VOLUME_HERE || !of.copied || of.wanted || !chunk_log_archive(t->log, &of))
+        if (of.state != VOLUME_HERE || !of.copied || volume_wanted(&of, clock_mono_us()) || !chunk_log_archive(t->log, &of))
                 return false;
         struct dropping *d = mem_alloc(sizeof(*d));
         *d = (struct dropping){.st = st, .s = s, .log = t->log, .number = of.number, .bytes = of.sum.bytes};

@@ -13,6 +13,7 @@
 #include "originD/stats.h"
 
 #define AGAIN_US (2 * US_PER_S)
+#define WANTED_US (60 * US_PER_S) /* a volume stays so long for who was answered 503, and asks again */
 #define VOLUMES_OF_ONE 65536 /* a year and more of the usual ones */
 
 /* One look at the files of a volume, or the last step. It owns what it reads by, for the layout may be given up meanwhile. */
@@ -76,7 +77,7 @@ static void free_making(struct layout_making **mp)
 static void forget_layout(struct layout *l)
 {
         if (l->making && l->making->job)
-                l->making->ls = NULL; /* what it wants of the archive comes, and may go when its session is read anew */
+                l->making->ls = NULL;
         else if (l->making)
                 free_making(&l->making);
         recording_header_free(&l->header);
@@ -210,30 +211,28 @@ static void made(struct layout *l)
         free_making(&l->making);
 }
 
-/* The volumes of this number go on their way here, or may go again. false: none is in the archive. */
-static bool want_volumes(const struct layout_making *m, const struct session *s, uint32_t number, bool wanted)
+/* The volumes of this number are needed here. false: none is in the archive. */
+static bool want_volumes(const struct layout_making *m, const struct recording_tracks *c)
 {
-        struct recording_tracks c;
         bool any = false;
-        recording_choose(&c, s, &m->layout->wish);
-        for (size_t t = 0; t < c.count; t++)
-                if (wanted)
-                        any |= chunk_log_want_file(c.tracks[t]->log, number);
-                else
-                        chunk_log_let_go(c.tracks[t]->log, number);
+        for (size_t t = 0; t < c->count; t++)
+                any |= chunk_log_want_file(c->tracks[t]->log, m->wanted, clock_mono_us() + WANTED_US);
         return any;
 }
 
 /* As if the volume had not been looked at. */
 static bool take_back(struct layout_making *m, const struct layout_job *j)
 {
-        if (!j->headless || !want_volumes(m, m->s, j->number, true))
+        struct recording_tracks c;
+        bool again = m->wants && m->wanted == j->number;
+        recording_choose(&c, m->s, &m->layout->wish);
+        m->wanted = j->number;
+        m->wants = j->headless && want_volumes(m, &c);
+        if (!m->wants)
                 return false;
-        if (!m->wants || m->wanted != j->number)
+        if (!again)
                 log_info("session=%s volume=%06u msg=\"a recording is laid out whose heads are in the archive: the volume is brought back\"",
                          m->layout->session, j->number);
-        m->wants = true;
-        m->wanted = j->number;
         m->next = j->number;
         m->media_bytes = j->begin;
         m->identity = j->identity;
@@ -339,19 +338,15 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
         }
 }
 
-/* A volume is, for its heads. Those of the ones before were read, so they may go again. */
-static bool is_on_its_way(struct layout_making *m, const struct recording_tracks *c, const struct session *s)
+/* A volume is, for its heads. When they were read it may go again. */
+static bool is_on_its_way(struct layout_making *m, const struct recording_tracks *c)
 {
-        bool waits = false;
-        for (size_t t = 0; t < c->count; t++) {
-                const struct volume_row *row = volumes_get(&c->tracks[t]->log->closed, m->wanted);
-                waits |= row && row->state == VOLUME_ARCHIVED && row->wanted;
-        }
-        if (!waits && m->next > m->wanted) {
-                want_volumes(m, s, m->wanted, false);
-                m->wants = false;
-        }
-        return waits;
+        if (m->next <= m->wanted)
+                return want_volumes(m, c);
+        for (size_t t = 0; t < c->count; t++)
+                chunk_log_let_go(c->tracks[t]->log, m->wanted);
+        m->wants = false;
+        return false;
 }
 
 /* The next step, if nothing is under way. */
@@ -364,7 +359,7 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
                 return SEGMENT_LOADING;
         if (!may_read)
                 return SEGMENT_UNREAD;
-        if (m->wants && is_on_its_way(m, c, s))
+        if (m->wants && is_on_its_way(m, c))
                 return SEGMENT_LOADING;
         struct layout_job *j;
         if (recording_next_volume(c, m->next, &v)) {

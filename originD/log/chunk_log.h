@@ -169,9 +169,9 @@ bool chunk_log_bring_file(struct chunk_log *log, const struct volume_row *of, vo
 const struct volume_row *chunk_log_wanted(const struct chunk_log *log, int64_t now_mono_us);
 void chunk_log_not_brought(struct chunk_log *log, uint32_t number, int64_t again_mono_us);
 
-/* ARCHIVED, and its file is needed here for a while: the archiver brings it. Then, HERE or not, chunk_log_let_go(), and it may go again.
- * false: it is not ARCHIVED (any more). */
-bool chunk_log_want_file(struct chunk_log *log, uint32_t number);
+/* Its file is needed here until then: the archiver brings it and leaves it, so that nobody who is given up keeps it for long. Who still needs it asks
+ * again; who does not lets it go. false: it is not ARCHIVED (any more). */
+bool chunk_log_want_file(struct chunk_log *log, uint32_t number, int64_t until_mono_us);
 void chunk_log_let_go(struct chunk_log *log, uint32_t number);
 
 /* Whether the log can be cut from the segment on (UINT32_MAX: be opened again): what it goes on with then has to be here. Where that is in the

@@ -122,11 +122,11 @@ bool chunk_log_bring_file(struct chunk_log *log, const struct volume_row *of, vo
         return true;
 }
 
-static const struct volume_row *newest_wanted(const struct chunk_log *log, uint64_t below)
+static const struct volume_row *newest_wanted(const struct chunk_log *log, uint64_t below, int64_t now_mono_us)
 {
         for (size_t i = log->wants ? log->closed.count : 0; i--;) {
                 const struct volume_row *row = &log->closed.rows[i];
-                if (row->number < below && row->wanted && row->state == VOLUME_ARCHIVED)
+                if (row->number < below && volume_wanted(row, now_mono_us) && row->state == VOLUME_ARCHIVED)
                         return row;
         }
         return NULL;
@@ -134,8 +134,8 @@ static const struct volume_row *newest_wanted(const struct chunk_log *log, uint6
 
 const struct volume_row *chunk_log_wanted(const struct chunk_log *log, int64_t now_mono_us)
 {
-        const struct volume_row *row = newest_wanted(log, log->bring_below);
-        return row || now_mono_us < log->bring_again_us ? row : newest_wanted(log, UINT64_MAX);
+        const struct volume_row *row = newest_wanted(log, log->bring_below, now_mono_us);
+        return row || now_mono_us < log->bring_again_us ? row : newest_wanted(log, UINT64_MAX, now_mono_us);
 }
 
 void chunk_log_not_brought(struct chunk_log *log, uint32_t number, int64_t again_mono_us)
@@ -149,20 +149,21 @@ void chunk_log_want(struct chunk_log *log, struct volume_row *row)
         row->wanted = log->wants = true;
 }
 
-bool chunk_log_want_file(struct chunk_log *log, uint32_t number)
+bool chunk_log_want_file(struct chunk_log *log, uint32_t number, int64_t until_mono_us)
 {
         struct volume_row *row = volumes_get(&log->closed, number);
-        if (!row || row->state != VOLUME_ARCHIVED)
+        if (!row)
                 return false;
-        chunk_log_want(log, row);
-        return true;
+        row->wanted_until_us = until_mono_us > row->wanted_until_us ? until_mono_us : row->wanted_until_us;
+        log->wants = true;
+        return row->state == VOLUME_ARCHIVED;
 }
 
 void chunk_log_let_go(struct chunk_log *log, uint32_t number)
 {
         struct volume_row *row = volumes_get(&log->closed, number);
         if (row)
-                row->wanted = false;
+                row->wanted_until_us = 0;
 }
 
 /* It goes on in the volume that the segment is in, and if that is cut off whole, in the one before. */

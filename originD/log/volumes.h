@@ -22,9 +22,15 @@ struct volume_row {
         bool closing; /* its last record is on its way to the disk, or its files change */
         bool copied;  /* HERE: the archive has it too */
         bool wanted;  /* its file is needed here: it is brought, and stays */
+        int64_t wanted_until_us; /* likewise for a while, by the machine's clock (monotonic); it may be over */
         struct volume_sum sum; /* crc 0: not known, for it has no last record (yet) */
         struct cached_index *index; /* NULL: not read */
 };
+
+static inline bool volume_wanted(const struct volume_row *row, int64_t now_mono_us)
+{
+        return row->wanted || now_mono_us < row->wanted_until_us;
+}
 
 /* Whether it counts in what its track comes to: where its bytes are does not matter. */
 static inline bool volume_counts(const struct volume_row *row)

@@ -147,6 +147,33 @@ static void test_a_volume_that_cannot_be_brought_lets_the_others_have_their_turn
         free_log(&log);
 }
 
+/* Nobody who was given up keeps a file here, and nobody who lets one go takes it from who goes on with it. */
+static void test_a_file_is_wanted_for_a_while_and_by_each_for_himself(void **state)
+{
+        (void)state;
+        volume_segments = 4;
+        struct chunk_log *log = open_log();
+        write_segments(log, 0, 13);
+        archive(log, 1);
+        archive(log, 2);
+        assert_true(chunk_log_want_file(log, 1, 100));
+        assert_int_equal(wanted_at(log, 99), 1);
+        assert_int_equal(wanted_at(log, 100), UINT32_MAX);
+        assert_true(chunk_log_want_file(log, 1, 200));
+        assert_true(chunk_log_want_file(log, 1, 150)); /* another's */
+        assert_int_equal(wanted_at(log, 199), 1);
+        chunk_log_let_go(log, 1);
+        assert_int_equal(wanted_at(log, 150), UINT32_MAX);
+        assert_true(chunk_log_want_file(log, 2, 100));
+        assert_false(chunk_log_may_cut(log, 10));
+        chunk_log_let_go(log, 2);
+        assert_int_equal(wanted_at(log, 1000), 2);
+        bring(log, 2);
+        assert_false(chunk_log_want_file(log, 2, 100)); /* it is here */
+        assert_false(chunk_log_want_file(log, 7, 100));
+        free_log(&log);
+}
+
 static void test_an_index_that_is_gone_is_no_absence_of_what_is_in_the_archive(void **state)
 {
         (void)state;
@@ -264,6 +291,7 @@ int main(void)
                 CASE(test_nothing_goes_or_comes_of_a_log_whose_files_are_read_again),
                 CASE(test_a_volume_in_the_archive_counts_as_any_and_is_read_by_its_index_alone),
                 CASE(test_a_volume_that_cannot_be_brought_lets_the_others_have_their_turn),
+                CASE(test_a_file_is_wanted_for_a_while_and_by_each_for_himself),
                 CASE(test_an_index_that_is_gone_is_no_absence_of_what_is_in_the_archive),
                 CASE(test_a_cut_waits_until_what_it_goes_on_with_is_back_from_the_archive),
                 CASE(test_an_ended_log_whose_end_is_in_the_archive_is_opened_when_that_is_back),

@@ -269,6 +269,17 @@ static void bring(struct chunk_log *log, uint32_t number)
         UNTIL(&loop, here);
 }
 
+static void leave_to_archive(struct chunk_log *log, uint32_t volumes)
+{
+        for (uint32_t n = 0; n < volumes; n++) {
+                char *mp4 = volume_path(log->dir, n, "mp4"), *kept = volume_path(log->dir, n, VOLUME_FETCHED);
+                assert_int_equal(rename(mp4, kept), 0);
+                volumes_get(&log->closed, n)->state = VOLUME_ARCHIVED;
+                free(mp4);
+                free(kept);
+        }
+}
+
 /* An older version kept no heads when files went: they are read once from the files, which come back for that and may go again. */
 static void test_a_volume_whose_heads_are_in_the_archive_is_brought_back_for_them(void **state)
 {
@@ -276,13 +287,7 @@ static void test_a_volume_whose_heads_are_in_the_archive_is_brought_back_for_the
         struct session *s = recorded(5);
         struct chunk_log *log = session_track(s, "v720")->log;
         struct buf *before = header_of(begin(s, ""));
-        for (uint32_t n = 0; n < 2; n++) {
-                char *mp4 = volume_path(log->dir, n, "mp4"), *kept = volume_path(log->dir, n, VOLUME_FETCHED);
-                assert_int_equal(rename(mp4, kept), 0);
-                volumes_get(&log->closed, n)->state = VOLUME_ARCHIVED;
-                free(mp4);
-                free(kept);
-        }
+        leave_to_archive(log, 2);
         s->version++;
         layouts_close(&layouts);
         for (uint32_t n = 0; n < 2; n++) {
@@ -297,9 +302,24 @@ static void test_a_volume_whose_heads_are_in_the_archive_is_brought_back_for_the
         assert_int_equal(now->len, before->len);
         assert_memory_equal(now->data, before->data, before->len);
         for (uint32_t n = 0; n < 2; n++)
-                assert_false(volumes_get(&log->closed, n)->wanted);
+                assert_false(volume_wanted(volumes_get(&log->closed, n), 0));
         buf_unref(&now);
         buf_unref(&before);
+}
+
+/* Or who asks for a clip of each volume, and goes, would have all of them brought, to stay as long as somebody asks for anything of the session. */
+static void test_what_was_to_be_brought_for_a_layout_that_is_given_up_is_forgotten(void **state)
+{
+        (void)state;
+        struct session *s = recorded(5);
+        struct chunk_log *log = session_track(s, "v720")->log;
+        struct layout *l;
+        struct recording_wish w = wish("", 0, UINT32_MAX);
+        leave_to_archive(log, 2);
+        s->version++;
+        UNTIL(&loop, layouts_get(&layouts, s, &w, true, &l) == SEGMENT_LOADING && chunk_log_wanted(log, clock_mono_us()));
+        layouts_close(&layouts);
+        assert_null(chunk_log_wanted(log, clock_mono_us() + 3600 * US_PER_S));
 }
 
 /* Somebody who asks for clip after clip pushes out what he asked for before. */
@@ -383,6 +403,7 @@ int main(void)
                 CASE(test_a_clip_has_its_seconds_and_no_others),
                 CASE(test_what_is_in_the_archive_alone_is_laid_out_as_it_was),
                 CASE(test_a_volume_whose_heads_are_in_the_archive_is_brought_back_for_them),
+                CASE(test_what_was_to_be_brought_for_a_layout_that_is_given_up_is_forgotten),
                 CASE(test_as_many_layouts_are_kept_as_there_may_be),
                 CASE(test_who_read_a_dozen_clips_at_once_do_not_push_out_each_others),
                 CASE(test_any_place_of_a_recording_of_very_many_volumes_is_found_without_a_walk),
