@@ -10,7 +10,7 @@ import { put, tell } from '/web/news.js'
 export const SCHEMES = ['urn:freshet:amf:2026', 'urn:scte:scte35:2013:bin']
 
 const LOOK_MS = 100
-const LATE_S = 1.5    // so long after its time it is told still: who jumps hears no more than that of what he jumped over
+const LATE_S = 1.5    // so long after its time it is told still, if it came or the viewer jumped there only then: of what he jumped over no more than that
 const SHOWN_S = 6     // a text that does not say how long
 const ALOUD_MS = 4000 // between two that are read aloud
 const KEPT = 512
@@ -56,13 +56,15 @@ export function readPlaylist(text, shift = 0) {
 export class Cues {
   // line: an element for the text; marks: one as wide as the timeline
   constructor(video, line, marks) {
-    Object.assign(this, { video, line, marks, list: [], until: 0, aloudMs: 0, told: 0, drawn: '' })
+    Object.assign(this, { video, line, marks, list: [], until: 0, aloudMs: 0, told: 0, drawn: '', lookedS: Infinity })
+    video.addEventListener('seeking', () => { this.lookedS = Infinity })
     setInterval(() => this.look(), LOOK_MS)
   }
 
   // Another broadcast, or none.
   clear() {
     this.list = []
+    this.lookedS = Infinity
     this.hush()
     this.draw()
   }
@@ -71,20 +73,30 @@ export class Cues {
   add({ id, scheme, at, duration, bytes }) {
     if (!SCHEMES.includes(scheme) || this.list.some((one) => one.id === id && Math.abs(one.at - at) < 0.001)) return
     const json = parsed(bytes)
-    this.list.push({ id, scheme, at, duration, data: json ?? bytes, told: at < this.video.currentTime - LATE_S })
+    this.list.push({ id, scheme, at, duration, data: json ?? bytes, told: at < Math.min(this.lookedS, this.video.currentTime - LATE_S) })
     this.list.sort((a, b) => a.at - b.at)
-    if (this.list.length > KEPT) this.list.shift()
+    if (this.list.length > KEPT) this.forget()
+  }
+
+  // The one that is farthest away: a long recording has more, and tells those that come next.
+  forget() {
+    const { list, video: { currentTime } } = this
+    if (currentTime - list[0].at > list.at(-1).at - currentTime) list.shift()
+    else list.pop()
   }
 
   look() {
     const { video } = this, now = video.currentTime
+    // A page that had no time to look (it is in the background, or much is done beside it) tells what was played meanwhile.
+    const from = Math.min(this.lookedS, now - LATE_S)
     for (const cue of this.list) {
       if (cue.at > now) cue.told = false // he went back
       else if (!cue.told && !video.seeking) {
         cue.told = true
-        if (now - cue.at < LATE_S) this.say(cue)
+        if (cue.at > from) this.say(cue)
       }
     }
+    if (!video.seeking) this.lookedS = now
     if (!this.line.hidden && (now > this.until || now < this.from)) this.hush()
   }
 

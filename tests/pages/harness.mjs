@@ -1,6 +1,6 @@
 // What the browser tests share: a cluster by deploy/local, a broadcaster, Chromium without a screen.
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -91,19 +91,25 @@ export class Cluster {
       `${this.node('ingestd').rtmp}/${stream}`], { stdio: 'ignore' }))
   }
 
-  // A picture, or sound alone, beside which something is said every 0.7 s: a text, and each fifth time a splice (test_cues.py).
-  publishCues(stream, { seconds = 300, soundOnly = false } = {}) {
-    const file = join(this.dir, `${stream}.flv`)
-    execFileSync('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=10', '-f', 'lavfi', '-i', 'sine=frequency=440', '-t', String(seconds),
-      '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '10', '-c:a', 'aac', file])
+  // A picture, or sound alone, beside which something is said every 0.7 s: a text, and each fifth time a splice (test_cues.py). The film is encoded
+  // once and goes round: of 10 pictures a second and of 48 kHz there are whole ones in 19.2 s.
+  publishCues(stream, { seconds = 3600, soundOnly = false } = {}) {
+    const file = join(this.dir, 'said.flv')
+    if (!existsSync(file))
+      execFileSync('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=10', '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000',
+        '-t', '19.2', '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '10', '-c:a', 'aac', file])
     const say = `
 import sys
 sys.path.insert(0, sys.argv[1])
 import rtmp, test_cues
-tags = [t for t in rtmp.flv_tags(sys.argv[2]) if t[0] in (rtmp.AUDIO, rtmp.VIDEO) and (sys.argv[4] != "true" or t[0] == rtmp.AUDIO)]
-test_cues.Caster(sys.argv[3], tags).join()`
-    this.publishers.add(spawn('/usr/bin/python3', ['-c', say, join(top, 'tests', 'system'), file, `${this.node('ingestd').rtmp}/${stream}`, String(soundOnly)],
-      { stdio: 'ignore' }))
+kinds = (rtmp.AUDIO,) if sys.argv[4] == "true" else (rtmp.AUDIO, rtmp.VIDEO)
+tags = [t for t in rtmp.flv_tags(sys.argv[2]) if t[0] in kinds]
+first, round_ms = min(ms for _, ms, payload in tags if payload[1] == 1), 19200
+heads, film = [t for t in tags if t[2][1] == 0], [t for t in tags if t[2][1] == 1 and t[1] < first + round_ms]
+rounds = ((kind, ms + at, payload) for at in range(0, 1000 * int(sys.argv[5]), round_ms) for kind, ms, payload in film)
+test_cues.Caster(sys.argv[3], heads + [t for t in rounds if t[1] < 1000 * int(sys.argv[5])]).join()`
+    this.publishers.add(spawn('/usr/bin/python3', ['-c', say, join(top, 'tests', 'system'), file, `${this.node('ingestd').rtmp}/${stream}`, String(soundOnly),
+      String(seconds)], { stdio: 'ignore' }))
   }
 
   // before: "/t/<token>" for a private stream
