@@ -12,15 +12,18 @@ export function otherSites(addresses) {
 
 const LIST = '/api/streams'
 
-// The list, asked for before anybody wants it: the first who does has that answer, and who asks again wants to know what is so then.
-let early = null
+// The list, asked for before anybody wants it: the first who does has that answer, and who asks again wants to know what is so then. Where somebody
+// had it before, it is too late for that.
+let early = null, wasAsked = false
 export function askEarly() {
+  if (wasAsked) return Promise.reject(new Error('the page has the list'))
   early = fetch(prefix + LIST, { cache: 'no-cache', signal: AbortSignal.timeout(8000) })
   return early.then((answer) => answer.clone())
 }
 
 function takeEarly() {
   const taken = early
+  wasAsked = true
   early = null
   return taken
 }

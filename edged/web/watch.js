@@ -34,10 +34,23 @@ const query = new URLSearchParams(location.search), given = query.get('session')
 
 // dash.js is ten times as large as all the rest: whoever plays without it has his picture first.
 let Kind = null, dashRan = null
-const runDash = () => dashRan ||= import('/web/dash.js').catch(() => {}).then(() => {
+const runDash = () => dashRan ||= loadDash().then(() => {
   Kind = supported() ? Player : playsNatively() ? NativePlayer : null
   if (!Kind) enter('error', 'This browser cannot play the stream', 'It has no Media Source Extensions and does not play HLS. Any recent Chrome, Edge, Firefox or Safari has.')
 })
+
+// Where the connection broke it is asked for again: by another address, for browsers keep it in mind that a module did not come.
+async function loadDash() {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await import(`/web/dash.js${tries ? `?${tries}` : ''}`)
+    } catch (error) {
+      if (!(error instanceof TypeError)) return null // it came, and does not run here
+      if (state === 'waiting') enter('waiting', 'Connecting…', 'A part of this page has not come yet. It is asked for again.')
+      await new Promise((done) => setTimeout(done, RETRY_MS * Math.min(10, 1 + tries)))
+    }
+  }
+}
 
 let state = 'waiting'
 let stream = null   // the last that /api/streams said of it; null: nothing
@@ -88,6 +101,7 @@ function showSave(of) {
 // ---- playing
 
 function closePlayer() {
+  segmentsWanted = null
   if (player) player.close()
   player = null
 }
@@ -152,8 +166,15 @@ function tellStall() {
     : 'The server does not answer. It goes on here by itself when it does.')
 }
 
+// What is to be played when dash.js has come, if nothing else is wanted by then.
+let segmentsWanted = null
+
 function playSegments(base, live, from) {
-  if (!Kind) return void runDash().then(() => Kind && playSegments(base, live, from))
+  if (!Kind) {
+    const mine = segmentsWanted = () => playSegments(base, live, from)
+    runDash().then(() => Kind && mine === segmentsWanted && mine())
+    return
+  }
   const begin = beginAt
   beginAt = NaN
   play((events) => new Kind(video, base, live, events, begin), live, from)

@@ -37,6 +37,26 @@ test('what the first picture takes is asked for while the scripts are still on t
   await page.context().close()
 })
 
+test('a list that is asked for early, when the page has one already, is not taken for a newer one', async () => {
+  const page = await watching()
+  const asked = await page.evaluate(async () => (await import('/web/streams.js')).askEarly().then(() => true, () => false))
+  assert.equal(asked, false)
+  await page.context().close()
+})
+
+test('a page whose connection breaks while the player comes asks for it again', async () => {
+  const page = await openPage(browser, cluster, '/robots.txt')
+  let broken = true, asked = 0
+  await page.route(/\/web\/dash\.js/, (route) => (asked++, broken ? route.abort() : route.continue()))
+  await page.goto(cluster.url('/watch/cam'))
+  await until('it was asked for again', 30, () => asked > 2)
+  assert.equal((await metrics(page)).state, 'waiting')
+  broken = false
+  await playing(page)
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
 test('the page plays: pictures and sound are decoded and go on, from no other host, near the live edge', async () => {
   const page = await watching()
   const first = await metrics(page)
