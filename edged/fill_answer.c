@@ -108,6 +108,14 @@ static enum step wait_for_room(struct fill *f, int64_t now_us)
         return STEP_PAUSE;
 }
 
+/* Words why there is no such recording are an answer, but nothing is there: who made up a name pays for them. */
+static bool says_what_is(const struct fill *f, const struct buf *bytes)
+{
+        static const char cannot[] = KEY_FACTS_CANNOT;
+        size_t len = sizeof(cannot) - 1;
+        return f->key.kind != KEY_FACTS || !bytes || bytes->len < len || memcmp(bytes->data, cannot, len) != 0;
+}
+
 /* Bytes, or the end: what one of the two asked brought first. */
 static enum step take_piece(struct fill *f, const struct fetch_reply *m, struct buf *bytes, int64_t now_us)
 {
@@ -115,7 +123,8 @@ static enum step take_piece(struct fill *f, const struct fetch_reply *m, struct 
         bool immutable = m->flags & FETCH_IMMUTABLE, complete = m->flags & FETCH_COMPLETE;
         const char *type = safe_type(m, o->key);
         int err = bytes && o->len + bytes->len > f->fills->cfg.object_max_bytes ? ERR_LIMIT : 0;
-        settle(f, true);
+        if (says_what_is(f, bytes))
+                settle(f, true);
         f->grew |= !complete;
         if (!err && complete)
                 err = cache_complete(o, bytes, type, immutable, m->ttl_ms, now_us);

@@ -58,11 +58,15 @@ static enum look answer_json(struct serve_request *r, char *text)
         return done;
 }
 
-/* Takes the words, which have nothing that JSON escapes. */
+/* Takes the words, which have nothing that JSON escapes. A piece is bytes of the file, and never words. */
 static enum look answer_cannot(struct serve_request *r, char *words)
 {
-        if (r->parsed.kind != KEY_RECORDING) {
-                char *text = mem_printf("{\"error\":\"%s\"}\n", words);
+        if (r->parsed.kind == KEY_PIECE) {
+                free(words);
+                return serve_look_none(r, TTL_UNKNOWN_MS);
+        }
+        if (r->parsed.kind == KEY_FACTS) {
+                char *text = mem_printf(KEY_FACTS_CANNOT "\"%s\"}\n", words);
                 free(words);
                 return answer_json(r, text);
         }

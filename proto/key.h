@@ -85,6 +85,7 @@ struct key {
 
 #define KEY_RECORDINGS_PATH "/api/recordings"
 #define KEY_VIEWERS_PATH "/viewers"
+#define KEY_FACTS_CANNOT "{\"error\":" /* so facts begin that say why there is no such file */
 
 #define KEY_JOINED_MAX 10 /* seconds */
 #define KEY_POSTER "poster.jpg"

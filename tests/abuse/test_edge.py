@@ -89,6 +89,20 @@ def test_made_up_tracks_are_asked_for_as_often_as_one_address_may(cluster, healt
     wait_until(lambda: "of=address" in cluster.log("edge-1"), "it is told once", 15)
 
 
+def test_recordings_of_made_up_tracks_are_asked_for_as_often_as_one_address_may(cluster, healthy, table, load, recording):
+    """Words why there is no such file make no track known, by which more could be asked for."""
+    count, (stream, session) = load(1000, 20000), recording
+    with healthy.watched():
+        before, begin = origin_asked(cluster), time.monotonic()
+        seen = ask_all(http(cluster), [f"/live/{stream}/{session}/r{i}x/{name}" for i in range(count // 2)
+                                       for name in ("recording.mp4", "init.mp4")], ["127.0.2.3"])
+        asked, bound = origin_asked(cluster) - before, ONE_MISSES_S * (BURST_S + time.monotonic() - begin) + 1
+    piece = Stranger(http(cluster), "127.0.2.4").get(f"/live/{stream}/{session}/rx/recording.0123456789abcdef.0.mp4")
+    table.row(f"{count} made-up tracks and their recordings, from one address: FETCHes at the origin", f"{bound:.0f}", f"{asked:.0f}")
+    assert set(seen) == {400, 404, 429} and piece == 404
+    assert asked <= bound
+
+
 def test_made_up_tracks_of_many_addresses_are_asked_for_as_often_as_all_may(cluster, healthy, table, load, recording):
     count, (stream, session) = load(4000, 50000), recording
     addresses = [f"127.0.3.{n}" for n in range(1, 101)]
