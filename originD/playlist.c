@@ -67,15 +67,15 @@ static int64_t target_us_of(const struct session *s, const struct track *t, unsi
 {
         bool sound = t->init.kind == TRACK_AUDIO;
         int64_t rate = sound ? t->init.timescale : t->fps_milli, per = sound ? SOUND_SAMPLE_TICKS : 1000; /* frames a second */
-        int64_t part_us = times * PART_MS * US_PER_MS, frame_us = per * US_PER_S / rate;
+        int64_t off_us = s->long_parts ? PART_OFF_US : 1, part_us = times * PART_MS * US_PER_MS, frame_us = per * US_PER_S / rate;
         if (s->chunk_ms < PART_MS && frame_us > chunk_us(s->chunk_ms))
                 return 0;
         int64_t least = part_us * rate / (per * US_PER_S), most = least + (part_us * rate % (per * US_PER_S) != 0);
-        int64_t shortest_us = least * per * US_PER_S / rate, longest_us = most * per * US_PER_S / rate + PART_OFF_US;
+        int64_t shortest_us = least * per * US_PER_S / rate, longest_us = most * per * US_PER_S / rate + off_us;
         int64_t target_us = least_of(shortest_us * 100 / PART_GOOD_PERCENT, part_us + least_of(frame_us, PART_SPARE_US));
         if (target_us >= longest_us)
                 return target_us;
-        return (shortest_us - PART_OFF_US) * 100 >= longest_us * PART_LEAST_PERCENT ? longest_us : 0;
+        return s->long_parts && (shortest_us - PART_OFF_US) * 100 >= longest_us * PART_LEAST_PERCENT ? longest_us : 0;
 }
 
 /* As short as they can be. Where no rate is known, or is the same for long, frames come at any time: they are told as if PART_USUAL
@@ -87,7 +87,7 @@ static struct parting parting_of(const struct session *s, const struct track *t)
                 return c;
         if (t->init.kind == TRACK_VIDEO && !t->fps_milli)
                 return (struct parting){chunks_of_part(s, PART_USUAL), PART_USUAL_US};
-        for (unsigned times = 1; times <= PARTS_LONGEST && !c.target_us; times++)
+        for (unsigned times = 1; times <= (s->long_parts ? PARTS_LONGEST : PART_USUAL) && !c.target_us; times++)
                 c = (struct parting){chunks_of_part(s, times), target_us_of(s, t, times)};
         return c.target_us ? c : (struct parting){0};
 }

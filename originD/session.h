@@ -53,6 +53,7 @@ struct session {
         uint32_t volume_segments; /* of each volume of its tracks: the same at all owners, and as long as it lasts */
         uint8_t chunk_ms;         /* its grid, CHUNK_MS or CHUNK_MS_SHORT: likewise, from its first track on */
         enum session_state state;
+        bool long_parts; /* it may have parts of three times PART_MS; of a session that an older version began, none: they never change (playlist.h) */
         bool ended_by_writer;
         bool captions; /* somebody said something in closed captions (captions.h) */
         bool claimed; /* since this process started: before, PUTs of a writer that may have been fenced are not taken */

@@ -122,6 +122,8 @@ struct buf *session_to_json(const struct session *s)
                                  (json_int_t)s->volume_segments, "sum",
                                  session_sum_to_json(&sum));
         session_grid_to_json(head, s->chunk_ms);
+        if (s->long_parts)
+                json_object_set_new(head, "long_parts", json_true());
         if (s->captions)
                 json_object_set_new(head, "captions", json_true());
         /* Cues are the session's and up to 70 KB, which a start does not read: they go with the tracks, as a member of the first one, for a version that
@@ -243,6 +245,7 @@ static int head_from_json(struct session *s, const json_t *j)
         s->end_us = (int64_t)json_number(j, "end_us", INT64_MAX, &bad);
         s->volume_segments = (uint32_t)json_number(j, "volume_segments", VOLUME_SEGMENTS_MAX, &bad);
         s->chunk_ms = session_grid_from_json(j, &bad);
+        s->long_parts = json_is_true(json_object_get(j, "long_parts"));
         if (!bad && !s->volume_segments)
                 bad = wrong("volume_segments");
         s->state = strcmp(state, "ended") == 0 ? SESSION_ENDED : SESSION_LIVE;

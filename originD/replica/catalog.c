@@ -79,6 +79,8 @@ static json_t *session_json(const struct session *s, bool whole)
         session_grid_to_json(j, s->chunk_ms);
         if (s->chunk_ms != CHUNK_MS)
                 json_object_set_new(j, SHORT_GENERATION, json_integer(s->generation));
+        if (s->long_parts)
+                json_object_set_new(j, "long_parts", json_true());
         if (s->captions)
                 json_object_set_new(j, "captions", json_true());
         if (!whole) {
@@ -228,6 +230,7 @@ static void read_session(struct peer_session *s, const json_t *j, int *bad)
                 *bad = 1;
         s->ended = strcmp(state, "ended") == 0;
         s->ended_by_writer = json_is_true(json_object_get(j, "ended_by_writer"));
+        s->long_parts = json_is_true(json_object_get(j, "long_parts"));
         s->captions = json_is_true(json_object_get(j, "captions"));
         const json_t *tracks = json_object_get(j, "tracks");
         s->whole = tracks != NULL;

@@ -46,7 +46,7 @@ struct peer_session {
         int64_t epoch_us, end_us, ended_wall_us;
         uint32_t generation, grace_ms, volume_segments;
         uint8_t chunk_ms;
-        bool ended, ended_by_writer, captions;
+        bool ended, ended_by_writer, long_parts, captions;
         bool whole;             /* its tracks are told; otherwise the sum */
         uint32_t volumes_from;  /* of all its tracks, volumes from this number on are told; 0: all of them */
         struct session_sum sum; /* of one that ended, in a list */

@@ -358,6 +358,7 @@ static struct session *begin_session(struct store *st, const struct peer_session
                                         st->options.sync_segments);
         s->generation = theirs->generation;
         s->grace_ms = theirs->grace_ms;
+        s->long_parts = theirs->long_parts;
         s->captions = theirs->captions;
         strcpy(s->node, theirs->node);
         session_set_title(s, theirs->title);

@@ -47,7 +47,7 @@ static void test_what_is_written_is_what_is_read(void **state)
         assert_int_equal(p->generation, 3);
         assert_int_equal(p->grace_ms, GRACE_MS);
         assert_false(p->ended);
-        assert_true(p->captions);
+        assert_true(p->captions && p->long_parts);
         assert_int_equal(p->track_count, 1);
         const struct peer_track *t = &p->tracks[0];
         assert_string_equal(t->name, "v720");

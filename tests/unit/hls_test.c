@@ -297,6 +297,24 @@ static void test_parts_are_neither_longer_than_the_target_nor_shorter_than_most_
                 assert_int_equal(target_at(s, without[i], &chunks), 0);
 }
 
+/* What players were told of parts, and how far they stay behind, is so as long as the session lasts, whatever version of this program goes on with it. */
+static void test_a_session_that_a_version_without_long_parts_began_has_the_parts_that_it_had(void **state)
+{
+        (void)state;
+        static const unsigned without[] = {9000, 11000, 11988, 12000, 13000, 14000, 14985, 16000, 17000, 18000};
+        struct session *s = broadcast(3);
+        int64_t chunks;
+        assert_int_equal(target_at(s, 25000, &chunks), 232558);
+        s->long_parts = false;
+        assert_int_equal(target_at(s, 25000, &chunks), 232558);
+        assert_int_equal(target_at(s, 29970, &chunks), 426782);
+        assert_int_equal(target_at(s, 18200, &chunks), 440000);
+        for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+                assert_int_equal(target_at(s, without[i], &chunks), 0);
+        write_playlist(s, "a128", "media.m3u8");
+        assert_int_equal(count("PART-HOLD-BACK=0.66"), 1);
+}
+
 static void test_a_rate_whose_parts_would_differ_is_told_in_segments(void **state)
 {
         (void)state;
@@ -628,6 +646,7 @@ int main(void)
                 CASE(test_a_part_that_is_too_short_or_too_long_is_told_within_the_rule),
                 CASE(test_a_track_that_joins_later_has_parts_that_are_no_longer_or_none),
                 CASE(test_parts_are_neither_longer_than_the_target_nor_shorter_than_most_of_it),
+                CASE(test_a_session_that_a_version_without_long_parts_began_has_the_parts_that_it_had),
                 CASE(test_a_rate_whose_parts_would_differ_is_told_in_segments),
                 CASE(test_each_version_is_there_with_the_part_that_it_is_named_by),
                 CASE(test_a_delta_has_what_is_newer_than_six_seconds),

@@ -77,12 +77,34 @@ static void test_a_track_that_is_dropped_while_its_rows_wait_is_not_saved(void *
         assert_false(taken(s->tracks[1]));
 }
 
+/* A session of a version that did not know of long parts says nothing of them, and has none as long as it lasts. */
+static void test_whether_there_are_long_parts_is_as_it_was_when_the_session_began(void **state)
+{
+        (void)state;
+        int err;
+        struct session *s = claim("cam", "S1", 5000000, &err);
+        assert_int_equal(add_track(s, "v720", fmp4_video_init(), 0), 0);
+        assert_true(s->long_parts);
+        for (int i = 0; i < 2; i++) {
+                struct session again = {0};
+                struct buf *saved = session_to_json(s);
+                const char *wrong;
+                assert_int_equal(session_from_json(&again, (const char *)saved->data, saved->len, true, &wrong), 0);
+                assert_int_equal(again.long_parts, i == 0);
+                tracks_free(&again);
+                session_set_title(&again, "");
+                buf_unref(&saved);
+                s->long_parts = false;
+        }
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup_store, teardown_store)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 CASE(test_rows_of_a_broadcast_of_months_are_saved_in_several_turns_of_the_loop),
                 CASE(test_a_track_that_is_dropped_while_its_rows_wait_is_not_saved),
+                CASE(test_whether_there_are_long_parts_is_as_it_was_when_the_session_began),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
