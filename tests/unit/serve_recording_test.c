@@ -1,4 +1,5 @@
 /* What is served of a broadcast that is over, and of it as one file. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -458,6 +459,27 @@ static void test_a_clip_of_what_is_live_is_the_same_file_afterwards(void **state
                 buf_unref(&before[i]);
 }
 
+/* What viewers can go back to is kept, and no more: a clip whose beginning went is another file, and one of which nothing is left is none. */
+static void test_a_clip_of_what_is_live_goes_with_its_volumes(void **state)
+{
+        static const char key[] = "/live/cam/S1/recording.1-4.mp4";
+        struct question q;
+        char piece[100];
+        (void)state;
+        struct session *s = live_pair(9);
+        assert_int_equal(answer_to(&q, key, 100, 5000), 0);
+        uint64_t identity = q.a.identity, size = size_of(key);
+        snprintf(piece, sizeof(piece), "/live/cam/S1/recording.1-4.%016" PRIx64 ".0.mp4", identity);
+        assert_int_equal(status_of(piece, 5000), 0);
+        for (uint32_t n = 0; n < 2; n++) {
+                for (size_t t = 0; t < 2; t++)
+                        assert_int_equal(chunk_log_forget_volume(s->tracks[t]->log, n), 0);
+                assert_int_equal(status_of(piece, 5000), ERR_NOT_FOUND);
+                assert_int_equal(answer_to(&q, key, 100, 5000), n ? ERR_NOT_FOUND : 0);
+                assert_true(n || (q.a.identity != identity && q.a.size < size));
+        }
+}
+
 static void has_words(const char *key, int status, const char *words)
 {
         struct question q;
@@ -527,6 +549,7 @@ int main(void)
                 CASE(test_what_is_gone_from_the_beginning_of_a_track_on_demand_moves_no_index),
                 CASE(test_while_it_goes_on_there_is_nothing_on_demand),
                 CASE(test_a_clip_of_what_is_live_is_the_same_file_afterwards),
+                CASE(test_a_clip_of_what_is_live_goes_with_its_volumes),
                 CASE(test_a_clip_that_ends_behind_what_is_stored_is_refused_with_what_there_is),
                 CASE(test_a_clip_of_which_something_was_cut_back_is_another_file),
                 CASE(test_what_goes_on_is_no_recording_yet),
