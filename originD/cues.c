@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "originD/log/box.h"
+#include "proto/check.h"
 
 #define HEX_MAX (2 * CUE_BODY_MAX)
 
@@ -142,7 +143,7 @@ size_t cues_from_json(struct cues **c, const json_t *list)
                 int kind;
                 const char *hex;
                 if (json_unpack(json_array_get(list, i), "[I, I, I, i, s]", &at_us, &id, &duration_ms, &kind, &hex) ||
-                    at_us < 0 || id < 0 || id > UINT32_MAX || duration_ms < 0 || duration_ms > UINT32_MAX || kind < 0 || kind >= CUE_KINDS)
+                    at_us < 0 || at_us > TIME_MAX_US || id < 0 || id > UINT32_MAX || duration_ms < 0 || duration_ms > UINT32_MAX || kind < 0 || kind >= CUE_KINDS)
                         continue;
                 struct cue said = {.kind = (uint8_t)kind, .id = (uint32_t)id, .duration_ms = (uint32_t)duration_ms, .at_us = at_us,
                                    .body = body, .body_len = read_hex(body, hex)};

@@ -253,7 +253,7 @@ static void test_what_another_origin_tells_is_added_and_nonsense_left_out(void *
         struct cues *c = NULL;
         json_t *j = json_loads("[[1000, 7, 4294967295, 0, \"7B7D\"], [1000, 7, 4294967295, 0, \"7B7D\"], [2000, 8, 5, 1, \"FC\"], 5, [1, 2],"
                                "[-1, 7, 0, 0, \"00\"], [1, -7, 0, 0, \"00\"], [1, 7, 0, 2, \"00\"], [1, 7, 0, 0, \"0\"], [1, 7, 0, 0, \"0g\"],"
-                               "[1, 7, 0, 0, \"\"]]", 0, NULL);
+                               "[1, 7, 0, 0, \"\"], [9223372036854775807, 7, 0, 0, \"00\"], [9007199254740993, 7, 0, 0, \"00\"]]", 0, NULL);
         assert_non_null(j);
         assert_int_equal(cues_from_json(&c, j), 2);
         assert_int_equal(cues_from_json(&c, j), 0);
