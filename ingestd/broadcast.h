@@ -69,8 +69,8 @@ enum open_role broadcast_role(const struct broadcast *b);
 void broadcast_fill_open(const struct broadcast *b, struct open *m); /* who it is; the codec configurations are borrowed */
 bool broadcast_may_be_elsewhere(const struct broadcast *b, int64_t now_us); /* by an OPEN of ours that was not answered */
 
-/* A transcoder has opened the broadcast, to which offered_epoch_us was offered: frames move to the epoch of its session, and time is told by
- * the clock of that. possible: there can be such a generation. now: monotonic. */
+/* A transcoder has opened the broadcast, to which offered_epoch_us was offered: frames move to the epoch of its session, and time is told
+ * by the clock of that. possible: there can be such a generation. now: monotonic. */
 void broadcast_adopt(struct broadcast *b, const struct open_reply *m, int64_t offered_epoch_us, bool possible, int64_t now_us);
 
 #endif

@@ -13,8 +13,8 @@
 
 #define ONDEMAND_SECONDS 4 /* of an entry; twice as many, or four times, where an index could not name them all: after three days */
 
-/* Of the track that ended, which seconds of [from, to) there can be: *end is behind the last one. Not which are here: that differs from origin to
- * origin and as time goes, and a manifest that names the index's place is kept for ever. false: none. */
+/* Of the track that ended, which seconds of [from, to) there can be: *end is behind the last one. Not which are here: that differs from
+ * origin to origin and as time goes, and a manifest that names the index's place is kept for ever. false: none. */
 bool ondemand_span(const struct session *s, const struct track *t, uint32_t from, uint32_t to, uint32_t *first, uint32_t *end);
 
 /* What the index takes, with what stands for what is lacking. */

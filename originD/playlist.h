@@ -12,8 +12,8 @@
  * A part is 200 ms (a chunk, or two of the short grid) where all of these last nearly as long as any other (sound; 25, 30, 50, 60
  * pictures a second), 400 where pairs of them do (29.97), 600 where only these do (12 pictures a second: 583 or 667 ms, and then 400 as a
  * segment's last part), and where not even those do (9: 556 or 667 ms) the track is told in whole segments. So are those of 600 ms in a
- * session that a version without them began. SERVER-CONTROL is the same for all tracks and never changes: three parts of the longest, of the
- * tracks with which the session began. A track that joins later has parts that are no longer, or none. Pure; loop thread. */
+ * session that a version without them began. SERVER-CONTROL is the same for all tracks and never changes: three parts of the longest, of
+ * the tracks with which the session began. A track that joins later has parts that are no longer, or none. Pure; loop thread. */
 #ifndef ORIGIND_PLAYLIST_H
 #define ORIGIND_PLAYLIST_H
 

@@ -169,8 +169,8 @@ bool chunk_log_bring_file(struct chunk_log *log, const struct volume_row *of, vo
 const struct volume_row *chunk_log_wanted(const struct chunk_log *log, int64_t now_mono_us);
 void chunk_log_not_brought(struct chunk_log *log, uint32_t number, int64_t again_mono_us);
 
-/* Its file is needed here until then: the archiver brings it and leaves it, so that nobody who is given up keeps it for long. Who still needs it asks
- * again; who does not lets it go. false: it is not ARCHIVED (any more). */
+/* Its file is needed here until then: the archiver brings it and leaves it, so that nobody who is given up keeps it for long. Who still
+ * needs it asks again; who does not lets it go. false: it is not ARCHIVED (any more). */
 bool chunk_log_want_file(struct chunk_log *log, uint32_t number, int64_t until_mono_us);
 void chunk_log_let_go(struct chunk_log *log, uint32_t number);
 

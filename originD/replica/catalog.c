@@ -11,8 +11,9 @@
 #include "proto/check.h"
 #include "proto/generation.h"
 
-/* Of a session on another grid than the usual one an older origin, that knows one only, would take places for others, copy it over what it leaves
- * alone, or refuse the list for it. So it is told a generation that there cannot be, and leaves the session out; who knows reads these instead. */
+/* Of a session on another grid than the usual one an older origin, that knows one only, would take places for others, copy it over what
+ * it leaves alone, or refuse the list for it. So it is told a generation that there cannot be, and leaves the session out; who knows
+ * reads these instead. */
 #define SHORT_GENERATION "short_generation"
 #define SHORT_CHUNK "short_next_chunk"
 
