@@ -104,7 +104,7 @@ export class Cues {
     const { id, scheme, at, duration, data } = cue, text = textOf(cue)
     this.told++
     window.dispatchEvent(new CustomEvent('cue', { detail: { id, scheme, at, duration, data } }))
-    // Who shows this page in a frame has the address, and so may have what it says.
+    // Nobody shows this page in a frame but whom frame_ancestors names.
     if (window.parent !== window) window.parent.postMessage({ freshet: 'cue', id, scheme, at, duration, data }, '*')
     if (!text) return
     put(this.line, text)
