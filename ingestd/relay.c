@@ -384,7 +384,13 @@ static bool asks(const struct shipment_member *m)
                !acknowledged_may_tell(&r->ack, replay_of(r)->tail - r->ack.sent, clock_mono_us());
 }
 
-/* A batch does. Of those that are only told, the first sees to it that one is asked about them, also when no more frames come. */
+static bool has_more(const struct relay *r)
+{
+        return r->ack.sent < replay_of(r)->tail;
+}
+
+/* A batch does. Of those that are only told, the first sees to it that one is asked about them, also when no more frames come; and what
+ * there was no room for is sent at once, as no answer comes with which it could leave. */
 static void leaves(struct relay *r, unsigned frames, bool asks)
 {
         if (asks) {
@@ -392,9 +398,12 @@ static void leaves(struct relay *r, unsigned frames, bool asks)
                 uv_timer_stop(&r->timer);
                 return;
         }
-        if (!r->ack.told)
-                relay_wait(r, RELAY_TOLD_US / US_PER_MS);
+        bool asked_later = r->ack.told && uv_is_active((const uv_handle_t *)&r->timer);
         acknowledged_tell(&r->ack, frames);
+        if (has_more(r))
+                relay_wait(r, 0);
+        else if (!asked_later)
+                relay_wait(r, RELAY_TOLD_US / US_PER_MS);
 }
 
 static bool fill(struct shipment_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks, uint64_t *end)
@@ -442,11 +451,6 @@ static void become_due(struct relay *r)
                 relay_wait(r, (uint64_t)in_us / US_PER_MS + 1);
         else if (in_step(r))
                 shipment_join(&r->all->shipments, &r->at);
-}
-
-static bool has_more(const struct relay *r)
-{
-        return r->ack.sent < replay_of(r)->tail;
 }
 
 /* It leads, and its transcoder does not know yet. */

@@ -182,6 +182,44 @@ static void test_a_near_transcoder_is_told_most_batches_and_asked_about_all_of_t
         assert_pictures(&t.node[0], 0, 0, 105);
 }
 
+static const struct shipment_ops *real_ops;
+static struct relay *filled; /* it was asked for its frames last */
+
+static bool fill_and_note(struct shipment_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks,
+                          uint64_t *end)
+{
+        filled = (struct relay *)((char *)m - offsetof(struct relay, at));
+        return real_ops->fill(m, part, room, most, max_bytes, asks, end);
+}
+
+/* Two frames are more than fits into a message. Only a batch that is asked about has an answer with which the rest could leave. */
+static void test_what_does_not_fit_into_a_batch_that_is_told_leaves_at_once(void **state)
+{
+        (void)state;
+        struct caster c;
+        size_t len = SHIPMENT_BYTES_MAX * 2 / 3;
+        char *large = mem_alloc(len + 1);
+        memset(large, 'v', len);
+        start_told(&c);
+        real_ops = t.publications.relays.shipments.ops;
+        struct shipment_ops ops = *real_ops;
+        ops.fill = fill_and_note;
+        t.publications.relays.shipments.ops = &ops;
+        send_slowly(&c, 5, 6);
+        unsigned before = t.node[0].told + t.node[0].messages;
+        c.at_ms = 240;
+        for (int i = 0; i < 2; i++)
+                send_frame(&c, TRACK_VIDEO, 0, large);
+        free(large);
+        UNTIL(t.node[0].told + t.node[0].messages > before);
+        bool waits = uv_is_active((const uv_handle_t *)&filled->timer) && uv_timer_get_due_in(&filled->timer) > 1;
+        assert_true(!waits || t.node[0].taken_count == 2 * 6 + 2);
+        UNTIL(t.node[0].taken_count == 2 * 6 + 2);
+        end(&c, CLOSE_STOPPED);
+        UNTIL(t.node[0].closes == 1);
+        t.publications.relays.shipments.ops = real_ops;
+}
+
 static void test_what_was_told_and_is_not_taken_is_sent_again(void **state)
 {
         (void)state;
@@ -408,6 +446,7 @@ int main(void)
                 TEST(test_credit_counts_what_is_under_way),
                 TEST(test_a_far_transcoder_that_is_lost_costs_no_frame),
                 TEST(test_a_near_transcoder_is_told_most_batches_and_asked_about_all_of_them),
+                TEST(test_what_does_not_fit_into_a_batch_that_is_told_leaves_at_once),
                 TEST(test_what_was_told_and_is_not_taken_is_sent_again),
                 TEST(test_what_a_transcoder_was_told_goes_to_the_next_one_when_it_is_lost),
                 TEST(test_the_end_of_a_stream_waits_for_what_was_only_told),
