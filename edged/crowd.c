@@ -142,8 +142,10 @@ static void add(struct audience_row *rows, size_t *count, const struct audience_
         if (i == *count)
                 rows[(*count)++] = *more;
         else
-                for (int of = 0; of < AUDIENCE_KINDS; of++)
-                        rows[i].tenths[of] += more->tenths[of];
+                for (int of = 0; of < AUDIENCE_KINDS; of++) {
+                        uint32_t room = UINT32_MAX - rows[i].tenths[of];
+                        rows[i].tenths[of] += more->tenths[of] < room ? more->tenths[of] : room;
+                }
 }
 
 void crowd_look(struct crowd *c, int64_t now_us)

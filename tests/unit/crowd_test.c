@@ -98,6 +98,19 @@ static void test_who_says_nothing_any_more_is_left_out(void **state)
         audience_close(a);
 }
 
+static void test_edges_that_say_too_much_make_no_few_of_many(void **state)
+{
+        (void)state;
+        struct audience *a = audience_open(1);
+        struct crowd *c = crowd_open(a, NULL);
+        for (uint64_t edge = 1; edge <= 5; edge++)
+                assert_int_equal(hear(c, edge, "cam", UINT32_C(1) << 30, 1), 0);
+        assert_true(told(c, "cam", AUDIENCE_PICTURE) == UINT32_MAX);
+        assert_int_equal(told(c, "cam", AUDIENCE_SOUND), 5);
+        crowd_close(c);
+        audience_close(a);
+}
+
 static void test_nonsense_changes_nothing(void **state)
 {
         (void)state;
@@ -154,6 +167,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_each_counts_is_added_up_and_said_again_it_is_not_added_again),
                 cmocka_unit_test(test_who_says_nothing_any_more_is_left_out),
+                cmocka_unit_test(test_edges_that_say_too_much_make_no_few_of_many),
                 cmocka_unit_test(test_nonsense_changes_nothing),
                 cmocka_unit_test(test_streams_beyond_the_first_are_told_together),
         };
