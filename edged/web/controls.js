@@ -6,6 +6,7 @@ import { clockText } from '/web/share.js'
 const IDLE_MS = 3000
 const STEP_S = 5
 const MENU_MS = 30000 // for so long the browser's menu may be open
+const STOPPED_MS = 1000 // a browser that stops a video because of its sound does so by then
 const NORMAL = 1
 const at = (id) => document.getElementById(id)
 
@@ -56,7 +57,7 @@ export class Controls {
   // menu.
   keepMuted() {
     const { video } = this
-    let menuMs = -Infinity
+    let menuMs = -Infinity, takenMs = -Infinity
     video.addEventListener('contextmenu', () => { menuMs = performance.now() })
     video.addEventListener('volumechange', () => {
       if (video.muted || !this.wantsMuted) return
@@ -65,8 +66,10 @@ export class Controls {
         return
       }
       video.muted = true
+      takenMs = performance.now()
       if (video.paused) this.begin()
     })
+    video.addEventListener('pause', () => performance.now() - takenMs < STOPPED_MS && !video.ended && this.begin()) // it may be told later
   }
 
   clicks() {

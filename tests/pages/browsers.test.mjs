@@ -162,15 +162,20 @@ for (const [name, kind] of Object.entries(BROWSERS)) {
       await toggle()
       let from = null
       await until('two seconds without segments', 60, async () => {
-        const { state, currentTime } = await metrics(browser)
-        if (!await isNear(browser)) { // on a busy machine it stands still too often, and gives up
+        const { state, currentTime } = await metrics(browser), near = await isNear(browser)
+        if (!near) { // on a busy machine it stands still too often, and gives up
           await toggle()
           await toggle()
           from = null
         } else if (state === 'playing') {
           from ??= currentTime
         }
-        return from !== null && currentTime > from + 2
+        if (from !== null && currentTime > from + 2) return true
+        const video = await browser.run(() => {
+          const { paused, muted, readyState, playbackRate } = document.getElementById('video')
+          return { paused, muted, readyState, playbackRate }
+        })
+        throw new Error(JSON.stringify({ state, near, currentTime, from, ...video }))
       })
       assert.ok(await browser.run(() => document.getElementById('video').muted), 'nobody has asked for sound')
       if (kind.managed) assert.ok(await browser.run(() => document.getElementById('video').disableRemotePlayback))
