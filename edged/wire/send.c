@@ -11,6 +11,7 @@
 
 #include "edged/ledger.h"
 #include "edged/pages.h"
+#include "edged/wire/tcp.h"
 
 #define PARTS 4
 #define BYTES 2 /* of them */
@@ -161,6 +162,15 @@ static ssize_t send_record(const struct output *o, struct tls *tls, size_t *want
         return tls_send(tls, left, count, o->sent + all == length_of(o), wanted);
 }
 
+/* sendfile() hands over 64 kB at a time and says that more follows, and so do we of what goes before a file, and of all records but the last.
+ * Where a segment is as long as that (loopback: 64 kB) the kernel keeps it back then, and when it takes no more it waits for what it keeps. */
+static enum output_says full(const struct output *o, int fd, bool by_record)
+{
+        if (by_record || o->file != NO_FILE)
+                tcp_push(fd);
+        return OUTPUT_FULL;
+}
+
 enum output_says output_send(struct output *o, int fd, struct tls *tls)
 {
         uint64_t to_bytes = o->head_len + o->line_len, to_end = to_bytes + o->bytes_len;
@@ -172,12 +182,12 @@ enum output_says output_send(struct output *o, int fd, struct tls *tls)
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0)
-                        return errno == EAGAIN || errno == ENOBUFS ? OUTPUT_FULL : OUTPUT_BROKEN;
+                        return errno == EAGAIN || errno == ENOBUFS ? full(o, fd, by_record) : OUTPUT_BROKEN;
                 if (n == 0)
                         return OUTPUT_BROKEN;
                 o->sent += (uint64_t)n;
                 if ((size_t)n < wanted && !by_file) /* the kernel has taken what it wants, and will say when it wants more; of a file it may */
-                        return OUTPUT_FULL;         /* take less for other reasons */
+                        return full(o, fd, by_record); /* take less for other reasons */
         }
         nothing(o);
         return OUTPUT_SENT;

@@ -32,3 +32,10 @@ int tcp_unsent_bytes(int fd)
         int n = 0;
         return ioctl(fd, SIOCOUTQ, &n) == 0 ? n : 0;
 }
+
+/* TCP_NODELAY is set already: setting it sends what waits, also of who said that more follows (tcp(7) says so of TCP_CORK). */
+void tcp_push(int fd)
+{
+        int on = 1, gone = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        (void)gone; /* then nothing waits */
+}

@@ -1,4 +1,4 @@
-/* tcp.h - what the kernel knows of a connection's sending side. Any thread; the descriptor must be open. */
+/* tcp.h - what the kernel knows of a connection's sending side, and keeps there. Any thread; the descriptor must be open. */
 #ifndef EDGED_WIRE_TCP_H
 #define EDGED_WIRE_TCP_H
 
@@ -17,5 +17,8 @@ struct tcp_path {
  * of kilobytes is enough for that to be near (tcp_rate.c of the kernel). */
 void tcp_path(int fd, struct tcp_path *out);
 int tcp_unsent_bytes(int fd); /* in the send queue, sent or not, and not acknowledged */
+
+/* What the kernel keeps back, because it was told that more follows, leaves. It would for 200 ms otherwise, if nothing follows. */
+void tcp_push(int fd);
 
 #endif

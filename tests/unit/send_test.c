@@ -1,5 +1,8 @@
 /* An answer on its way to a viewer who reads slowly: every byte in its place, whatever the kernel takes at a time. */
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +19,7 @@
 
 #include "common/mem.h"
 #include "edged/pages.h"
+#include "edged/wire/server.h"
 #include "edged/wire/send.h"
 
 #define DATE "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
@@ -188,6 +193,50 @@ static void test_what_grows_comes_in_chunks_and_to_http_1_0_without(void **state
                 send_growing(i & 1, i & 2, i & 4);
 }
 
+/* A connection as viewers of this machine have them: a segment is as long as what sendfile() hands over at a time. */
+static void way_open_by_tcp(struct way *w)
+{
+        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int port = listen_open("127.0.0.1", 0, false), room = 4 << 20;
+        assert_true(port >= 0);
+        at.sin_port = htons((uint16_t)listen_port(port));
+        memset(w, 0, sizeof(*w));
+        w->viewer = socket(AF_INET, SOCK_STREAM, 0);
+        setsockopt(w->viewer, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+        assert_int_equal(connect(w->viewer, (struct sockaddr *)&at, sizeof(at)), 0);
+        assert_int_equal(poll(&(struct pollfd){.fd = port, .events = POLLIN}, 1, -1), 1);
+        w->edge = accept4(port, NULL, NULL, SOCK_NONBLOCK);
+        assert_true(w->edge >= 0);
+        close(port);
+}
+
+/* The kernel would keep for 200 ms what it was told that more follows of, and take no more meanwhile. */
+static void test_nothing_of_a_last_piece_waits_in_the_kernel_for_what_it_does_not_take(void **state)
+{
+        (void)state;
+        enum { BEGINS_AT = 2274, LEN = 116539 }; /* 63262 bytes are the first that sendfile() hands over, less than a segment */
+        struct way w;
+        struct output o = {0};
+        struct answer *a = answer_growing(200);
+        struct buf *bytes = filled(BEGINS_AT + LEN), *body = pages_join(&bytes, 1);
+        enum output_says says;
+        int kept;
+        way_open_by_tcp(&w);
+        output_answer(&o, a, &(struct output_how){.date = DATE});
+        answer_unref(&a);
+        output_piece(&o, body, BEGINS_AT, LEN, true);
+        while ((says = output_send(&o, w.edge, NULL)) == OUTPUT_FULL) {
+                w.full++;
+                assert_int_equal(ioctl(w.edge, SIOCOUTQNSD, &kept), 0);
+                assert_int_equal(kept, 0);
+        }
+        assert_int_equal(says, OUTPUT_SENT);
+        assert_true(w.full > 0);
+        output_fini(&o);
+        buf_unref(&bytes);
+        way_close(&w);
+}
+
 static void test_a_viewer_who_has_gone_ends_it_and_nothing_is_kept(void **state)
 {
         (void)state;
@@ -253,6 +302,7 @@ int main(void)
                 cmocka_unit_test(test_a_slow_reader_gets_every_byte_of_what_is_in_pages),
                 cmocka_unit_test(test_to_a_head_no_byte_of_the_body_goes),
                 cmocka_unit_test(test_what_grows_comes_in_chunks_and_to_http_1_0_without),
+                cmocka_unit_test(test_nothing_of_a_last_piece_waits_in_the_kernel_for_what_it_does_not_take),
                 cmocka_unit_test(test_a_viewer_who_has_gone_ends_it_and_nothing_is_kept),
                 cmocka_unit_test(test_what_was_kept_says_for_how_long),
                 cmocka_unit_test(test_a_date_is_as_http_wants_it),
