@@ -1,9 +1,6 @@
 #include "ingestd/amf0.h"
 
-#include <string.h>
-
 #include "common/err.h"
-#include "common/utf8.h"
 
 /* Type markers, section 2.1. */
 enum marker {
@@ -25,11 +22,11 @@ enum marker {
         MARKER_AVMPLUS = 0x11, /* the value behind it is AMF3 */
 };
 
-static struct amf0_value read_value(struct amf0 *in, unsigned depth, amf0_property *each, void *arg);
+static struct amf_value read_value(struct amf0 *in, unsigned depth, amf_property *each, void *arg);
 
-static struct amf0_value read_text(struct reader *r, size_t len_bytes)
+static struct amf_value read_text(struct reader *r, size_t len_bytes)
 {
-        struct amf0_value v = {.type = AMF0_STRING, .len_bytes = len_bytes};
+        struct amf_value v = {.type = AMF_STRING, .len_bytes = len_bytes};
         v.text = (const char *)reader_bytes(r, len_bytes);
         return v;
 }
@@ -43,22 +40,22 @@ static bool at_object_end(struct reader *r)
 }
 
 /* Some encoders end the outermost object of a message with the message itself: accepted. */
-static void read_properties(struct amf0 *in, unsigned depth, amf0_property *each, void *arg)
+static void read_properties(struct amf0 *in, unsigned depth, amf_property *each, void *arg)
 {
         struct reader *r = &in->r;
         while (!r->err && !at_object_end(r)) {
                 if (depth == 1 && reader_left(r) == 0)
                         return;
-                struct amf0_value key = read_text(r, reader_u16(r));
+                struct amf_value key = read_text(r, reader_u16(r));
                 const char *from = (const char *)r->p;
-                struct amf0_value value = read_value(in, depth, NULL, NULL);
+                struct amf_value value = read_value(in, depth, NULL, NULL);
                 if (r->err)
                         return;
-                if ((value.type == AMF0_OBJECT || value.type == AMF0_ARRAY) && *from != MARKER_AVMPLUS) {
+                if ((value.type == AMF_OBJECT || value.type == AMF_ARRAY) && *from != MARKER_AVMPLUS) {
                         value.text = from;
                         value.len_bytes = (size_t)((const char *)r->p - from);
                 }
-                if (value.type == AMF0_NOTHING)
+                if (value.type == AMF_NOTHING)
                         reader_fail(r);
                 else if (each)
                         each(arg, &key, &value);
@@ -70,16 +67,16 @@ static void read_elements(struct amf0 *in, unsigned depth)
         struct reader *r = &in->r;
         uint32_t count = reader_u32(r);
         for (uint32_t i = 0; i < count && !r->err; i++) {
-                if (read_value(in, depth, NULL, NULL).type == AMF0_NOTHING && !r->err)
+                if (read_value(in, depth, NULL, NULL).type == AMF_NOTHING && !r->err)
                         reader_fail(r);
         }
 }
 
-static struct amf0_value read_container(struct amf0 *in, enum marker m, unsigned depth, amf0_property *each, void *arg)
+static struct amf_value read_container(struct amf0 *in, enum marker m, unsigned depth, amf_property *each, void *arg)
 {
         struct reader *r = &in->r;
-        struct amf0_value v = {.type = m == MARKER_STRICT_ARRAY ? AMF0_ARRAY : AMF0_OBJECT};
-        if (++depth > AMF0_DEPTH_MAX) {
+        struct amf_value v = {.type = m == MARKER_STRICT_ARRAY ? AMF_ARRAY : AMF_OBJECT};
+        if (++depth > AMF_DEPTH_MAX) {
                 r->err = ERR_LIMIT;
                 return v;
         }
@@ -95,19 +92,19 @@ static struct amf0_value read_container(struct amf0 *in, enum marker m, unsigned
         return v;
 }
 
-static struct amf0_value read_value(struct amf0 *in, unsigned depth, amf0_property *each, void *arg)
+static struct amf_value read_value(struct amf0 *in, unsigned depth, amf_property *each, void *arg)
 {
         struct reader *r = &in->r;
-        struct amf0_value v = {.type = AMF0_NOTHING};
+        struct amf_value v = {.type = AMF_NOTHING};
         if (reader_left(r) == 0)
                 return v;
         uint8_t m = reader_u8(r);
         switch (m) {
         case MARKER_NUMBER:
-                v = (struct amf0_value){.type = AMF0_NUMBER, .number = reader_f64(r)};
+                v = (struct amf_value){.type = AMF_NUMBER, .number = reader_f64(r)};
                 break;
         case MARKER_BOOLEAN:
-                v = (struct amf0_value){.type = AMF0_BOOLEAN, .number = reader_u8(r) != 0};
+                v = (struct amf_value){.type = AMF_BOOLEAN, .number = reader_u8(r) != 0};
                 break;
         case MARKER_STRING:
                 v = read_text(r, reader_u16(r));
@@ -119,7 +116,7 @@ static struct amf0_value read_value(struct amf0 *in, unsigned depth, amf0_proper
         case MARKER_NULL:
         case MARKER_UNDEFINED:
         case MARKER_UNSUPPORTED:
-                v.type = AMF0_NULL;
+                v.type = AMF_NULL;
                 break;
         case MARKER_OBJECT:
         case MARKER_ECMA_ARRAY:
@@ -129,11 +126,11 @@ static struct amf0_value read_value(struct amf0 *in, unsigned depth, amf0_proper
                 break;
         case MARKER_DATE:
                 reader_skip(r, 10);
-                v.type = AMF0_OTHER;
+                v.type = AMF_OTHER;
                 break;
         case MARKER_REFERENCE:
                 reader_skip(r, 2);
-                v.type = AMF0_OTHER;
+                v.type = AMF_OTHER;
                 break;
         case MARKER_AVMPLUS:
                 amf3_read(&in->amf3, r, depth, &v, each, arg);
@@ -141,7 +138,7 @@ static struct amf0_value read_value(struct amf0 *in, unsigned depth, amf0_proper
         default:
                 reader_fail(r);
         }
-        return r->err ? (struct amf0_value){.type = AMF0_NOTHING} : v;
+        return r->err ? (struct amf_value){.type = AMF_NOTHING} : v;
 }
 
 void amf0_init(struct amf0 *in, const void *data, size_t len)
@@ -150,36 +147,9 @@ void amf0_init(struct amf0 *in, const void *data, size_t len)
         in->amf3.text_count = in->amf3.traits_count = 0;
 }
 
-struct amf0_value amf0_read(struct amf0 *in, amf0_property *each, void *arg)
+struct amf_value amf0_read(struct amf0 *in, amf_property *each, void *arg)
 {
         return read_value(in, 0, each, arg);
-}
-
-bool amf0_equals(const struct amf0_value *v, const char *text)
-{
-        return v->type == AMF0_STRING && v->len_bytes == strlen(text) && memcmp(v->text, text, v->len_bytes) == 0;
-}
-
-/* So much of the first `most` bytes of a longer text as ends with a whole character. Of what is no UTF-8 all. */
-static size_t cut(const char *text, size_t len, size_t most)
-{
-        const unsigned char *p = (const unsigned char *)text;
-        size_t begins = most;
-        while (begins > 0 && most - begins < 3 && (p[begins] & 0xc0) == 0x80)
-                begins--;
-        return begins + utf8_len(p + begins, len - begins) > most ? begins : most;
-}
-
-bool amf0_copy(char *dst, size_t cap, const struct amf0_value *v)
-{
-        size_t n = v->type == AMF0_STRING ? strnlen(v->text, v->len_bytes) : 0;
-        bool whole = n < cap && (v->type != AMF0_STRING || n == v->len_bytes);
-        if (n >= cap)
-                n = cut(v->text, n, cap - 1);
-        if (n)
-                memcpy(dst, v->text, n);
-        dst[n] = '\0';
-        return whole;
 }
 
 void amf0_write_number(struct writer *w, double v)

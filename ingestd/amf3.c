@@ -1,9 +1,6 @@
 #include "ingestd/amf3.h"
 
-#include <string.h>
-
 #include "common/err.h"
-#include "ingestd/amf0.h"
 
 /* Type markers, section 3.1. */
 enum marker {
@@ -32,11 +29,11 @@ struct reading {
         struct amf3 *a;
         struct reader *r;
         unsigned depth; /* containers around what is read now */
-        amf0_property *each;
+        amf_property *each;
         void *arg;
 };
 
-static struct amf0_value read_value(struct reading *in);
+static struct amf_value read_value(struct reading *in);
 
 /* Section 1.3.1: seven bits a byte, of the fourth all eight. */
 static uint32_t read_u29(struct reader *r)
@@ -51,24 +48,24 @@ static uint32_t read_u29(struct reader *r)
         return v << 8 | reader_u8(r);
 }
 
-static struct amf0_value text_value(const uint8_t *p, uint32_t len)
+static struct amf_value text_value(const uint8_t *p, uint32_t len)
 {
         if (!p) /* it is cut short */
-                return (struct amf0_value){.type = AMF0_OTHER};
-        return (struct amf0_value){.type = AMF0_STRING, .text = (const char *)p, .len_bytes = len};
+                return (struct amf_value){.type = AMF_OTHER};
+        return (struct amf_value){.type = AMF_STRING, .text = (const char *)p, .len_bytes = len};
 }
 
-static struct amf0_value refer_to_text(struct amf3 *a, struct reader *r, uint32_t index)
+static struct amf_value refer_to_text(struct amf3 *a, struct reader *r, uint32_t index)
 {
         if (index >= a->text_count)
                 reader_fail(r);
         if (r->err || index >= AMF3_TEXTS)
-                return (struct amf0_value){.type = AMF0_OTHER};
+                return (struct amf_value){.type = AMF_OTHER};
         return text_value(a->texts[index].p, a->texts[index].len_bytes);
 }
 
 /* Without a marker: as it stands behind one, and as names have it. The empty string is never referred to. */
-static struct amf0_value read_text(struct amf3 *a, struct reader *r)
+static struct amf_value read_text(struct amf3 *a, struct reader *r)
 {
         uint32_t head = read_u29(r), len = head >> 1;
         if (!(head & 1))
@@ -83,7 +80,7 @@ static struct amf0_value read_text(struct amf3 *a, struct reader *r)
 }
 
 /* The next name of members that were named before. Nothing is remembered again. */
-static struct amf0_value next_name(struct amf3 *a, struct reader *names)
+static struct amf_value next_name(struct amf3 *a, struct reader *names)
 {
         uint32_t head = read_u29(names), len = head >> 1;
         if (!(head & 1))
@@ -91,11 +88,11 @@ static struct amf0_value next_name(struct amf3 *a, struct reader *names)
         return text_value(reader_bytes(names, len), len);
 }
 
-static void read_member(const struct reading *in, const struct amf0_value *key)
+static void read_member(const struct reading *in, const struct amf_value *key)
 {
         struct reading inner = *in;
         inner.each = NULL;
-        struct amf0_value value = read_value(&inner);
+        struct amf_value value = read_value(&inner);
         if (in->each && !in->r->err)
                 in->each(in->arg, key, &value);
 }
@@ -104,10 +101,10 @@ static void read_member(const struct reading *in, const struct amf0_value *key)
 static unsigned read_named(const struct reading *in)
 {
         for (unsigned count = 0;; count++) {
-                struct amf0_value key = read_text(in->a, in->r);
-                if (in->r->err || (key.type == AMF0_STRING && key.len_bytes == 0))
+                struct amf_value key = read_text(in->a, in->r);
+                if (in->r->err || (key.type == AMF_STRING && key.len_bytes == 0))
                         return count;
-                if (key.type != AMF0_STRING)
+                if (key.type != AMF_STRING)
                         key = text_value((const uint8_t *)"", 0);
                 read_member(in, &key);
         }
@@ -120,17 +117,17 @@ static void read_elements(struct reading *in, uint32_t count)
                 read_value(in);
 }
 
-static struct amf0_value read_array(struct reading *in, uint32_t dense)
+static struct amf_value read_array(struct reading *in, uint32_t dense)
 {
         unsigned named = read_named(in);
         read_elements(in, dense);
-        return (struct amf0_value){.type = named ? AMF0_OBJECT : AMF0_ARRAY};
+        return (struct amf_value){.type = named ? AMF_OBJECT : AMF_ARRAY};
 }
 
-static bool is_wrapper(const struct amf0_value *class_name)
+static bool is_wrapper(const struct amf_value *class_name)
 {
-        return amf0_equals(class_name, "flex.messaging.io.ArrayCollection") ||
-               amf0_equals(class_name, "flex.messaging.io.ObjectProxy");
+        return amf_value_is(class_name, "flex.messaging.io.ArrayCollection") ||
+               amf_value_is(class_name, "flex.messaging.io.ObjectProxy");
 }
 
 /* Section 3.12. head: without the bit that says that an object follows. */
@@ -145,7 +142,7 @@ static struct amf3_traits read_traits(struct reading *in, uint32_t head)
                 reader_fail(in->r);
                 return t;
         }
-        struct amf0_value class_name = read_text(a, in->r);
+        struct amf_value class_name = read_text(a, in->r);
         if (head & 2) {
                 t.wraps = is_wrapper(&class_name);
                 if (!t.wraps)
@@ -163,10 +160,10 @@ static struct amf3_traits read_traits(struct reading *in, uint32_t head)
         return t;
 }
 
-static struct amf0_value read_object(struct reading *in, uint32_t head)
+static struct amf_value read_object(struct reading *in, uint32_t head)
 {
         struct amf3_traits t = read_traits(in, head);
-        struct amf0_value object = {.type = AMF0_OBJECT};
+        struct amf_value object = {.type = AMF_OBJECT};
         if (in->r->err)
                 return object;
         if (t.wraps)
@@ -174,7 +171,7 @@ static struct amf0_value read_object(struct reading *in, uint32_t head)
         struct reader names;
         reader_init(&names, t.names, t.count ? (size_t)(in->r->end - t.names) : 0);
         for (uint32_t i = 0; i < t.count && !in->r->err; i++) {
-                struct amf0_value key = in->each ? next_name(in->a, &names) : object;
+                struct amf_value key = in->each ? next_name(in->a, &names) : object;
                 read_member(in, &key);
         }
         if (t.dynamic)
@@ -182,43 +179,43 @@ static struct amf0_value read_object(struct reading *in, uint32_t head)
         return object;
 }
 
-static struct amf0_value skip(struct reading *in, size_t len)
+static struct amf_value skip(struct reading *in, size_t len)
 {
         reader_skip(in->r, len);
-        return (struct amf0_value){.type = AMF0_OTHER};
+        return (struct amf_value){.type = AMF_OTHER};
 }
 
-static struct amf0_value read_vector(struct reading *in, uint8_t marker, uint32_t count)
+static struct amf_value read_vector(struct reading *in, uint8_t marker, uint32_t count)
 {
         reader_skip(in->r, 1); /* whether its length may change */
         if (marker != MARKER_VECTOR_OBJECT)
                 return skip(in, (size_t)count * (marker == MARKER_VECTOR_DOUBLE ? 8 : 4));
         read_text(in->a, in->r); /* the class of its elements */
         read_elements(in, count);
-        return (struct amf0_value){.type = AMF0_ARRAY};
+        return (struct amf_value){.type = AMF_ARRAY};
 }
 
-static struct amf0_value read_dictionary(struct reading *in, uint32_t count)
+static struct amf_value read_dictionary(struct reading *in, uint32_t count)
 {
         reader_skip(in->r, 1); /* whether keys are held weakly */
         read_elements(in, 2 * count);
-        return (struct amf0_value){.type = AMF0_OTHER};
+        return (struct amf_value){.type = AMF_OTHER};
 }
 
 /* What is sent once and may be referred to. The first number says which of both it is. */
-static struct amf0_value read_complex(const struct reading *outer, uint8_t marker)
+static struct amf_value read_complex(const struct reading *outer, uint8_t marker)
 {
         struct reading in = *outer;
         uint32_t head = read_u29(in.r), length = head >> 1;
         if (!(head & 1))
-                return (struct amf0_value){.type = AMF0_OTHER};
+                return (struct amf_value){.type = AMF_OTHER};
         if (marker == MARKER_XML_DOCUMENT || marker == MARKER_XML)
                 return text_value(reader_bytes(in.r, length), length);
         if (marker == MARKER_DATE || marker == MARKER_BYTE_ARRAY)
                 return skip(&in, marker == MARKER_DATE ? 8 : length);
-        if (++in.depth > AMF0_DEPTH_MAX) {
+        if (++in.depth > AMF_DEPTH_MAX) {
                 in.r->err = in.r->err ? in.r->err : ERR_LIMIT;
-                return (struct amf0_value){.type = AMF0_NOTHING};
+                return (struct amf_value){.type = AMF_NOTHING};
         }
         if (marker == MARKER_ARRAY)
                 return read_array(&in, length);
@@ -227,34 +224,34 @@ static struct amf0_value read_complex(const struct reading *outer, uint8_t marke
         return marker == MARKER_DICTIONARY ? read_dictionary(&in, length) : read_vector(&in, marker, length);
 }
 
-static struct amf0_value read_value(struct reading *in)
+static struct amf_value read_value(struct reading *in)
 {
         uint8_t marker = reader_u8(in->r);
         switch (marker) {
         case MARKER_UNDEFINED:
         case MARKER_NULL:
-                return (struct amf0_value){.type = AMF0_NULL};
+                return (struct amf_value){.type = AMF_NULL};
         case MARKER_FALSE:
         case MARKER_TRUE:
-                return (struct amf0_value){.type = AMF0_BOOLEAN, .number = marker == MARKER_TRUE};
+                return (struct amf_value){.type = AMF_BOOLEAN, .number = marker == MARKER_TRUE};
         case MARKER_INTEGER:
-                return (struct amf0_value){.type = AMF0_NUMBER, .number = (int32_t)(read_u29(in->r) << 3) >> 3};
+                return (struct amf_value){.type = AMF_NUMBER, .number = (int32_t)(read_u29(in->r) << 3) >> 3};
         case MARKER_DOUBLE:
-                return (struct amf0_value){.type = AMF0_NUMBER, .number = reader_f64(in->r)};
+                return (struct amf_value){.type = AMF_NUMBER, .number = reader_f64(in->r)};
         case MARKER_STRING:
                 return read_text(in->a, in->r);
         default:
                 if (marker <= MARKER_DICTIONARY)
                         return read_complex(in, marker);
                 reader_fail(in->r);
-                return (struct amf0_value){.type = AMF0_NOTHING};
+                return (struct amf_value){.type = AMF_NOTHING};
         }
 }
 
-void amf3_read(struct amf3 *a, struct reader *r, unsigned depth, struct amf0_value *out, amf0_property *each, void *arg)
+void amf3_read(struct amf3 *a, struct reader *r, unsigned depth, struct amf_value *out, amf_property *each, void *arg)
 {
         struct reading in = {.a = a, .r = r, .depth = depth, .each = each, .arg = arg};
         *out = read_value(&in);
         if (r->err)
-                *out = (struct amf0_value){.type = AMF0_NOTHING};
+                *out = (struct amf_value){.type = AMF_NOTHING};
 }

@@ -21,11 +21,11 @@ static const char *const messages[] = {"onTextData", "onCuePoint", "onAdCue", "o
 /* NULL: it is another message. What follows the name is to be read next. */
 static const char *read_name(struct amf0 *in)
 {
-        struct amf0_value v = amf0_read(in, NULL, NULL);
-        if (amf0_equals(&v, "@setDataFrame"))
+        struct amf_value v = amf0_read(in, NULL, NULL);
+        if (amf_value_is(&v, "@setDataFrame"))
                 v = amf0_read(in, NULL, NULL);
         for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
-                if (amf0_equals(&v, messages[i]))
+                if (amf_value_is(&v, messages[i]))
                         return messages[i];
         return NULL;
 }
@@ -33,26 +33,26 @@ static const char *read_name(struct amf0 *in)
 static json_t *read_object(const uint8_t *data, size_t len_bytes);
 
 /* Null for what JSON has no word for, and for text that is no UTF-8. */
-static json_t *to_json(const struct amf0_value *v)
+static json_t *to_json(const struct amf_value *v)
 {
         json_t *j = NULL;
-        if (v->type == AMF0_STRING)
+        if (v->type == AMF_STRING)
                 j = json_stringn(v->text, v->len_bytes);
-        else if (v->type == AMF0_BOOLEAN)
+        else if (v->type == AMF_BOOLEAN)
                 j = json_boolean(v->number != 0);
-        else if (v->type == AMF0_NUMBER && fabs(v->number) < WHOLE_MAX && floor(v->number) == v->number)
+        else if (v->type == AMF_NUMBER && fabs(v->number) < WHOLE_MAX && floor(v->number) == v->number)
                 j = json_integer((json_int_t)v->number);
-        else if (v->type == AMF0_NUMBER)
+        else if (v->type == AMF_NUMBER)
                 j = json_real(v->number);
-        else if (v->type == AMF0_OBJECT && v->text)
+        else if (v->type == AMF_OBJECT && v->text)
                 j = read_object((const uint8_t *)v->text, v->len_bytes);
         return j ? j : json_null();
 }
 
-static void take_property(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+static void take_property(void *arg, const struct amf_value *key, const struct amf_value *value)
 {
         char name[64];
-        if (amf0_copy(name, sizeof(name), key) && *name)
+        if (amf_value_copy(name, sizeof(name), key) && *name)
                 json_object_set_new(arg, name, to_json(value)); /* not under a name that is no UTF-8 */
 }
 
@@ -137,15 +137,15 @@ int amf_cue_read(struct amf_cue *out, const uint8_t *data, size_t len_bytes, uin
         if (len_bytes > AMF_CUE_MESSAGE_MAX)
                 return ERR_LIMIT;
         json_t *said = json_object();
-        struct amf0_value body = amf0_read(&in, take_property, said);
-        if (body.type != AMF0_OBJECT) {
+        struct amf_value body = amf0_read(&in, take_property, said);
+        if (body.type != AMF_OBJECT) {
                 json_decref(said);
                 said = to_json(&body);
         }
         out->at_ms = time_of(said, timestamp_ms);
         out->cue = (struct cue){.kind = CUE_SCTE35, .duration_ms = duration_of(said), .body = out->body};
         out->cue.body_len = section_of(out->body, said);
-        int err = in.r.err ? in.r.err : body.type == AMF0_NOTHING || body.type == AMF0_NULL ? ERR_NOT_FOUND : 0;
+        int err = in.r.err ? in.r.err : body.type == AMF_NOTHING || body.type == AMF_NULL ? ERR_NOT_FOUND : 0;
         if (!err && !out->cue.body_len)
                 err = write_json(out, known, said);
         json_decref(said);

@@ -291,21 +291,21 @@ enum flv_verdict flv_audio(struct flv *f, struct buf *block, uint32_t dts_ms, st
         return finish(f, TRACK_AUDIO, &tag, &r, block, dts_ms, out);
 }
 
-static void take_property(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+static void take_property(void *arg, const struct amf_value *key, const struct amf_value *value)
 {
         struct flv_metadata *m = arg;
-        if (amf0_equals(key, "videocodecid")) {
+        if (amf_value_is(key, "videocodecid")) {
                 m->has_video = 1; /* whichever: what it is the tags say */
-        } else if (amf0_equals(key, "audiocodecid")) {
+        } else if (amf_value_is(key, "audiocodecid")) {
                 m->has_audio = 1;
-        } else if (amf0_equals(key, "hasVideo") && value->type == AMF0_BOOLEAN) {
+        } else if (amf_value_is(key, "hasVideo") && value->type == AMF_BOOLEAN) {
                 m->has_video = value->number != 0;
-        } else if (amf0_equals(key, "hasAudio") && value->type == AMF0_BOOLEAN) {
+        } else if (amf_value_is(key, "hasAudio") && value->type == AMF_BOOLEAN) {
                 m->has_audio = value->number != 0;
-        } else if (amf0_equals(key, "encoder")) {
-                amf0_copy(m->encoder, sizeof(m->encoder), value);
-        } else if (amf0_equals(key, "title")) {
-                amf0_copy(m->title, sizeof(m->title), value);
+        } else if (amf_value_is(key, "encoder")) {
+                amf_value_copy(m->encoder, sizeof(m->encoder), value);
+        } else if (amf_value_is(key, "title")) {
+                amf_value_copy(m->title, sizeof(m->title), value);
         }
 }
 
@@ -313,15 +313,15 @@ int flv_script(const uint8_t *data, size_t len_bytes, struct flv_metadata *out)
 {
         struct amf0 in;
         amf0_init(&in, data, len_bytes);
-        struct amf0_value name = amf0_read(&in, NULL, NULL);
-        if (amf0_equals(&name, "@setDataFrame"))
+        struct amf_value name = amf0_read(&in, NULL, NULL);
+        if (amf_value_is(&name, "@setDataFrame"))
                 name = amf0_read(&in, NULL, NULL);
-        bool wanted = amf0_equals(&name, "onMetaData");
+        bool wanted = amf_value_is(&name, "onMetaData");
         struct flv_metadata m = {.has_video = -1, .has_audio = -1};
-        struct amf0_value body = amf0_read(&in, wanted ? take_property : NULL, &m);
+        struct amf_value body = amf0_read(&in, wanted ? take_property : NULL, &m);
         if (in.r.err)
                 return in.r.err;
-        if (!wanted || body.type != AMF0_OBJECT)
+        if (!wanted || body.type != AMF_OBJECT)
                 return ERR_NOT_FOUND;
         *out = m;
         return 0;

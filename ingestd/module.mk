@@ -1,5 +1,5 @@
-ingestd_SRCS := ingestd/acknowledged.c ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/amf_cue.c ingestd/api.c \
-                ingestd/broadcast.c ingestd/budget.c ingestd/cues.c ingestd/early.c ingestd/flv.c \
+ingestd_SRCS := ingestd/acknowledged.c ingestd/admission.c ingestd/amf0.c ingestd/amf3.c ingestd/amf_cue.c ingestd/amf_value.c \
+                ingestd/api.c ingestd/broadcast.c ingestd/budget.c ingestd/cues.c ingestd/early.c ingestd/flv.c \
                 ingestd/generations.c ingestd/guesses.c ingestd/handshakes.c ingestd/hold.c ingestd/main.c \
                 ingestd/newcomers.c ingestd/peer_address.c ingestd/proxy_header.c ingestd/publication.c ingestd/publications.c \
                 ingestd/publish_auth.c ingestd/publish_webhook.c ingestd/redundancy_config.c ingestd/refusal.c ingestd/relay.c \

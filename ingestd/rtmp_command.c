@@ -7,21 +7,21 @@
 
 #define FOURCC_CAN_TAKE 5 /* FourCcInfoMask: CanDecode 1, CanForward 4 */
 
-static void take_connect_property(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+static void take_connect_property(void *arg, const struct amf_value *key, const struct amf_value *value)
 {
         struct rtmp_command *c = arg;
-        if (amf0_equals(key, "app")) {
-                c->cut |= !amf0_copy(c->app, sizeof(c->app), value);
-        } else if (amf0_equals(key, "tcUrl")) {
-                c->cut |= !amf0_copy(c->tc_url, sizeof(c->tc_url), value);
-        } else if (amf0_equals(key, "flashVer")) {
-                amf0_copy(c->flash_ver, sizeof(c->flash_ver), value);
-        } else if (amf0_equals(key, "objectEncoding") && value->type == AMF0_NUMBER) {
+        if (amf_value_is(key, "app")) {
+                c->cut |= !amf_value_copy(c->app, sizeof(c->app), value);
+        } else if (amf_value_is(key, "tcUrl")) {
+                c->cut |= !amf_value_copy(c->tc_url, sizeof(c->tc_url), value);
+        } else if (amf_value_is(key, "flashVer")) {
+                amf_value_copy(c->flash_ver, sizeof(c->flash_ver), value);
+        } else if (amf_value_is(key, "objectEncoding") && value->type == AMF_NUMBER) {
                 c->object_encoding = value->number;
-        } else if (amf0_equals(key, "capsEx") && value->type == AMF0_NUMBER) {
+        } else if (amf_value_is(key, "capsEx") && value->type == AMF_NUMBER) {
                 c->caps_ex = value->number >= 0 && value->number < 256 ? (unsigned)value->number : 0;
                 c->enhanced = true;
-        } else if (amf0_equals(key, "fourCcList") || amf0_equals(key, "videoFourCcInfoMap")) {
+        } else if (amf_value_is(key, "fourCcList") || amf_value_is(key, "videoFourCcInfoMap")) {
                 c->enhanced = true;
         }
 }
@@ -31,18 +31,18 @@ int rtmp_command_decode(struct rtmp_command *out, const uint8_t *data, size_t le
         struct amf0 in;
         amf0_init(&in, data, len_bytes);
         *out = (struct rtmp_command){0};
-        struct amf0_value name = amf0_read(&in, NULL, NULL);
-        struct amf0_value transaction = amf0_read(&in, NULL, NULL);
-        if (in.r.err || name.type != AMF0_STRING)
+        struct amf_value name = amf0_read(&in, NULL, NULL);
+        struct amf_value transaction = amf0_read(&in, NULL, NULL);
+        if (in.r.err || name.type != AMF_STRING)
                 return in.r.err ? in.r.err : ERR_PROTO;
-        amf0_copy(out->name, sizeof(out->name), &name);
-        out->transaction = transaction.type == AMF0_NUMBER ? transaction.number : 0;
+        amf_value_copy(out->name, sizeof(out->name), &name);
+        out->transaction = transaction.type == AMF_NUMBER ? transaction.number : 0;
 
-        bool connect = amf0_equals(&name, "connect");
+        bool connect = amf_value_is(&name, "connect");
         amf0_read(&in, connect ? take_connect_property : NULL, out);
-        struct amf0_value argument = amf0_read(&in, NULL, NULL);
-        out->cut |= !amf0_copy(out->argument, sizeof(out->argument), &argument);
-        out->number = argument.type == AMF0_NUMBER ? argument.number : 0;
+        struct amf_value argument = amf0_read(&in, NULL, NULL);
+        out->cut |= !amf_value_copy(out->argument, sizeof(out->argument), &argument);
+        out->number = argument.type == AMF_NUMBER ? argument.number : 0;
         out->damaged = in.r.err == ERR_PROTO;
         return out->damaged ? 0 : in.r.err;
 }

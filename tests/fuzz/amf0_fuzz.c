@@ -8,13 +8,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void property(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+static void property(void *arg, const struct amf_value *key, const struct amf_value *value)
 {
         char dst[16];
         unsigned *n = arg;
-        assert(key->type == AMF0_STRING && value->type != AMF0_NOTHING);
-        amf0_copy(dst, sizeof(dst), key);
-        amf0_copy(dst, sizeof(dst), value);
+        assert(key->type == AMF_STRING && value->type != AMF_NOTHING);
+        amf_value_copy(dst, sizeof(dst), key);
+        amf_value_copy(dst, sizeof(dst), value);
         ++*n;
 }
 
@@ -23,7 +23,7 @@ static void read_values(const uint8_t *data, size_t size)
         struct amf0 in;
         unsigned n = 0;
         amf0_init(&in, data, size);
-        while (amf0_read(&in, property, &n).type != AMF0_NOTHING)
+        while (amf0_read(&in, property, &n).type != AMF_NOTHING)
                 ;
         assert(in.r.err == 0 || in.r.err == ERR_PROTO || in.r.err == ERR_LIMIT);
         assert(n <= size); /* an object of AMF3 whose members were named before has a byte for each */

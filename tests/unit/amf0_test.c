@@ -26,22 +26,22 @@ static void test_scalars_are_read_in_place(void **state)
         put(&b, "\x0c\0\0\0\3abc", 8);
         put(&b, "\x0b\0\0\0\0\0\0\0\0\0\0", 11);
         struct amf0 in = input_of(&b);
-        struct amf0_value v = amf0_read(&in, NULL, NULL);
-        assert_int_equal(v.type, AMF0_NUMBER);
+        struct amf_value v = amf0_read(&in, NULL, NULL);
+        assert_int_equal(v.type, AMF_NUMBER);
         assert_true(v.number == -2.5);
         v = amf0_read(&in, NULL, NULL);
-        assert_int_equal(v.type, AMF0_BOOLEAN);
+        assert_int_equal(v.type, AMF_BOOLEAN);
         assert_true(v.number == 1);
         v = amf0_read(&in, NULL, NULL);
-        assert_true(amf0_equals(&v, "live"));
-        assert_false(amf0_equals(&v, "liv"));
+        assert_true(amf_value_is(&v, "live"));
+        assert_false(amf_value_is(&v, "liv"));
         for (int i = 0; i < 3; i++)
-                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NULL);
+                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_NULL);
         v = amf0_read(&in, NULL, NULL);
-        assert_true(amf0_equals(&v, "abc"));
-        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_OTHER);
+        assert_true(amf_value_is(&v, "abc"));
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_OTHER);
         assert_int_equal(reader_done(&in.r), 0);
-        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_NOTHING);
         assert_int_equal(in.r.err, 0);
         bytes_free(&b);
 }
@@ -52,15 +52,15 @@ struct seen {
         double sum;
 };
 
-static void see(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+static void see(void *arg, const struct amf_value *key, const struct amf_value *value)
 {
         struct seen *s = arg;
         char k[16];
         s->count++;
-        amf0_copy(k, sizeof(k), key);
+        amf_value_copy(k, sizeof(k), key);
         strcat(s->keys, k);
         strcat(s->keys, " ");
-        s->sum += value->type == AMF0_NUMBER ? value->number : 0;
+        s->sum += value->type == AMF_NUMBER ? value->number : 0;
 }
 
 /* {a: 1, in: {a: 100}, list: [7, 7], b: 2}, as an object, an ECMA array with a wrong count, or a typed object */
@@ -87,7 +87,7 @@ static void test_properties_of_the_first_level_are_told_and_deeper_ones_skipped(
                 struct seen s = {0};
                 put_nested(&b, markers[i]);
                 struct amf0 in = input_of(&b);
-                assert_int_equal(amf0_read(&in, see, &s).type, AMF0_OBJECT);
+                assert_int_equal(amf0_read(&in, see, &s).type, AMF_OBJECT);
                 assert_int_equal(reader_done(&in.r), 0);
                 assert_string_equal(s.keys, "a in list b ");
                 assert_true(s.sum == 3);
@@ -115,7 +115,7 @@ static void test_every_truncation_is_an_error_and_reads_nothing_beyond(void **st
         for (size_t n = 1; n < b.len; n++) {
                 struct amf0 in;
                 amf0_init(&in, b.p, n);
-                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_NOTHING);
                 assert_int_equal(in.r.err, ERR_PROTO);
         }
         bytes_free(&b);
@@ -129,7 +129,7 @@ static void test_an_object_may_end_with_its_message(void **state)
         put_be(&b, 8, 1), put_be(&b, 1, 4);
         amf_key(&b, "a"), amf_number(&b, 1);
         struct amf0 in = input_of(&b);
-        assert_int_equal(amf0_read(&in, see, &s).type, AMF0_OBJECT);
+        assert_int_equal(amf0_read(&in, see, &s).type, AMF_OBJECT);
         assert_int_equal(in.r.err, 0);
         assert_int_equal(s.count, 1);
         bytes_free(&b);
@@ -173,7 +173,7 @@ static void test_an_array_that_claims_billions_of_elements_ends_with_the_input(v
         struct bytes b = {0};
         put_be(&b, 10, 1), put_be(&b, 0xffffffff, 4), amf_null(&b);
         struct amf0 in = input_of(&b);
-        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_NOTHING);
         assert_int_equal(in.r.err, ERR_PROTO);
         bytes_free(&b);
 }
@@ -182,17 +182,17 @@ static void test_copies_are_cut_and_say_so(void **state)
 {
         (void)state;
         char dst[5];
-        const struct amf0_value four = {.type = AMF0_STRING, .text = "abcd", .len_bytes = 4};
-        const struct amf0_value five = {.type = AMF0_STRING, .text = "abcde", .len_bytes = 5};
-        const struct amf0_value nul = {.type = AMF0_STRING, .text = "a\0c", .len_bytes = 3};
-        const struct amf0_value null = {.type = AMF0_NULL};
-        assert_true(amf0_copy(dst, sizeof(dst), &four));
+        const struct amf_value four = {.type = AMF_STRING, .text = "abcd", .len_bytes = 4};
+        const struct amf_value five = {.type = AMF_STRING, .text = "abcde", .len_bytes = 5};
+        const struct amf_value nul = {.type = AMF_STRING, .text = "a\0c", .len_bytes = 3};
+        const struct amf_value null = {.type = AMF_NULL};
+        assert_true(amf_value_copy(dst, sizeof(dst), &four));
         assert_string_equal(dst, "abcd");
-        assert_false(amf0_copy(dst, sizeof(dst), &five));
+        assert_false(amf_value_copy(dst, sizeof(dst), &five));
         assert_string_equal(dst, "abcd");
-        assert_false(amf0_copy(dst, sizeof(dst), &nul));
+        assert_false(amf_value_copy(dst, sizeof(dst), &nul));
         assert_string_equal(dst, "a");
-        assert_true(amf0_copy(dst, sizeof(dst), &null));
+        assert_true(amf_value_copy(dst, sizeof(dst), &null));
         assert_string_equal(dst, "");
 }
 
@@ -208,19 +208,19 @@ static void test_a_text_is_cut_between_two_characters(void **state)
                         memset(text, 'a', before);
                         for (int k = 0; k < 4; k++)
                                 strcat(text, characters[i]);
-                        const struct amf0_value v = {.type = AMF0_STRING, .text = text, .len_bytes = (uint32_t)strlen(text)};
+                        const struct amf_value v = {.type = AMF_STRING, .text = text, .len_bytes = (uint32_t)strlen(text)};
                         size_t whole = before >= sizeof(dst) - 1 ? sizeof(dst) - 1 : before + (sizeof(dst) - 1 - before) / n * n;
                         bool all = strlen(text) < sizeof(dst);
-                        assert_int_equal(amf0_copy(dst, sizeof(dst), &v), all);
+                        assert_int_equal(amf_value_copy(dst, sizeof(dst), &v), all);
                         assert_int_equal(strlen(dst), all ? strlen(text) : whole);
                         assert_memory_equal(dst, text, strlen(dst));
                 }
         }
         char dst[5];
-        const struct amf0_value latin = {.type = AMF0_STRING, .text = "ab\xe9\xe9\xe9\xe9", .len_bytes = 6}, tails = {.type = AMF0_STRING, .text = "\x80\x80\x80\x80\x80\x80", .len_bytes = 6};
-        assert_false(amf0_copy(dst, sizeof(dst), &latin)); /* no UTF-8: where it ends is anybody's guess */
+        const struct amf_value latin = {.type = AMF_STRING, .text = "ab\xe9\xe9\xe9\xe9", .len_bytes = 6}, tails = {.type = AMF_STRING, .text = "\x80\x80\x80\x80\x80\x80", .len_bytes = 6};
+        assert_false(amf_value_copy(dst, sizeof(dst), &latin)); /* no UTF-8: where it ends is anybody's guess */
         assert_int_equal(strlen(dst), 4);
-        assert_false(amf0_copy(dst, sizeof(dst), &tails));
+        assert_false(amf_value_copy(dst, sizeof(dst), &tails));
         assert_int_equal(strlen(dst), 4);
 }
 
@@ -241,11 +241,11 @@ static void test_what_is_written_is_read_back(void **state)
         assert_true(writer_ok(&w));
         struct amf0 in;
         amf0_init(&in, out, w.len);
-        struct amf0_value name = amf0_read(&in, NULL, NULL);
-        assert_true(amf0_equals(&name, "_result"));
+        struct amf_value name = amf0_read(&in, NULL, NULL);
+        assert_true(amf_value_is(&name, "_result"));
         assert_true(amf0_read(&in, NULL, NULL).number == 4);
-        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NULL);
-        assert_int_equal(amf0_read(&in, see, &s).type, AMF0_OBJECT);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_NULL);
+        assert_int_equal(amf0_read(&in, see, &s).type, AMF_OBJECT);
         assert_string_equal(s.keys, "x y ");
         assert_int_equal(reader_done(&in.r), 0);
 }

@@ -27,24 +27,24 @@ struct seen {
         char text[256]; /* "key=value ": numbers, strings, or the letter of a type */
 };
 
-static void see(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+static void see(void *arg, const struct amf_value *key, const struct amf_value *value)
 {
         static const char types[] = {'?', 'n', 'b', 's', '0', 'o', 'a', 'x'};
         struct seen *s = arg;
         char k[24], v[24];
         size_t n = strlen(s->text);
         s->count++;
-        amf0_copy(k, sizeof(k), key);
-        amf0_copy(v, sizeof(v), value);
-        if (value->type == AMF0_NUMBER || value->type == AMF0_BOOLEAN)
+        amf_value_copy(k, sizeof(k), key);
+        amf_value_copy(v, sizeof(v), value);
+        if (value->type == AMF_NUMBER || value->type == AMF_BOOLEAN)
                 snprintf(v, sizeof(v), "%g", value->number);
-        else if (value->type != AMF0_STRING)
+        else if (value->type != AMF_STRING)
                 snprintf(v, sizeof(v), "%c", types[value->type]);
         snprintf(s->text + n, sizeof(s->text) - n, "%s=%s ", k, v);
 }
 
 /* Reads b as one value whose members are `members`, and nothing is left. */
-static void assert_members(const struct bytes *b, enum amf0_type type, const char *members)
+static void assert_members(const struct bytes *b, enum amf_type type, const char *members)
 {
         struct amf0 in = input_of(b);
         struct seen s = {0};
@@ -77,8 +77,8 @@ static void test_numbers_have_29_bits_and_a_sign(void **state)
                 struct bytes b = {0};
                 avmplus(&b), put(&b, cases[i].bytes, cases[i].len);
                 struct amf0 in = input_of(&b);
-                struct amf0_value v = amf0_read(&in, NULL, NULL);
-                assert_int_equal(v.type, AMF0_NUMBER);
+                struct amf_value v = amf0_read(&in, NULL, NULL);
+                assert_int_equal(v.type, AMF_NUMBER);
                 assert_true(v.number == cases[i].value);
                 assert_int_equal(reader_done(&in.r), 0);
                 bytes_free(&b);
@@ -89,7 +89,7 @@ static void test_scalars_are_amf0s_of_the_same_meaning(void **state)
 {
         (void)state;
         struct bytes b = {0};
-        static const enum amf0_type types[] = {AMF0_NULL, AMF0_NULL, AMF0_BOOLEAN, AMF0_BOOLEAN};
+        static const enum amf_type types[] = {AMF_NULL, AMF_NULL, AMF_BOOLEAN, AMF_BOOLEAN};
         for (int i = 0; i < 4; i++)
                 avmplus(&b), put_be(&b, (unsigned)i, 1);
         avmplus(&b), amf3_string(&b, "live");
@@ -99,14 +99,14 @@ static void test_scalars_are_amf0s_of_the_same_meaning(void **state)
         amf_number(&b, 7);
         struct amf0 in = input_of(&b);
         for (int i = 0; i < 4; i++) {
-                struct amf0_value v = amf0_read(&in, NULL, NULL);
+                struct amf_value v = amf0_read(&in, NULL, NULL);
                 assert_int_equal(v.type, types[i]);
                 assert_true(v.number == (i == 3));
         }
         static const char *const texts[] = {"live", "live", "", "<x/>"};
         for (int i = 0; i < 4; i++) {
-                struct amf0_value v = amf0_read(&in, NULL, NULL);
-                assert_true(amf0_equals(&v, texts[i]));
+                struct amf_value v = amf0_read(&in, NULL, NULL);
+                assert_true(amf_value_is(&v, texts[i]));
         }
         assert_true(amf0_read(&in, NULL, NULL).number == 7);
         assert_int_equal(reader_done(&in.r), 0);
@@ -153,9 +153,9 @@ static void test_what_amf0_has_no_word_for_is_read_over(void **state)
                 struct bytes b = {0};
                 avmplus(&b), put_what_is_read_over(&b, kind), amf_string(&b, "cam");
                 struct amf0 in = input_of(&b);
-                assert_int_equal(amf0_read(&in, NULL, NULL).type, kind == 5 || kind == 8 ? AMF0_ARRAY : AMF0_OTHER);
-                struct amf0_value v = amf0_read(&in, NULL, NULL);
-                assert_true(amf0_equals(&v, "cam"));
+                assert_int_equal(amf0_read(&in, NULL, NULL).type, kind == 5 || kind == 8 ? AMF_ARRAY : AMF_OTHER);
+                struct amf_value v = amf0_read(&in, NULL, NULL);
+                assert_true(amf_value_is(&v, "cam"));
                 assert_int_equal(reader_done(&in.r), 0);
                 bytes_free(&b);
         }
@@ -172,7 +172,7 @@ static void test_members_sealed_and_dynamic_are_told_and_deeper_ones_are_not(voi
         amf3_text(&b, "b"), put_be(&b, 6, 1), amf3_text_again(&b, 1); /* b: "list" */
         amf3_text(&b, "in"), amf3_object(&b, 0, 1), amf3_text(&b, ""), amf3_text_again(&b, 0), put(&b, "\x04\x08", 2), amf3_text(&b, "");
         amf3_text(&b, "");
-        assert_members(&b, AMF0_OBJECT, "a=1 list=o b=list in=o ");
+        assert_members(&b, AMF_OBJECT, "a=1 list=o b=list in=o ");
         bytes_free(&b);
 }
 
@@ -182,7 +182,7 @@ static void test_an_array_with_names_is_an_object(void **state)
         struct bytes b = {0};
         avmplus(&b), put(&b, "\x09\x03", 2), amf3_text(&b, "width"), put(&b, "\x04\x85\x00", 3), amf3_text(&b, "");
         put(&b, "\x04\x07", 2);
-        assert_members(&b, AMF0_OBJECT, "width=640 ");
+        assert_members(&b, AMF_OBJECT, "width=640 ");
         bytes_free(&b);
 }
 
@@ -209,17 +209,17 @@ static void test_flex_wrappers_are_what_they_hold_and_other_classes_that_write_t
         struct bytes b = {0};
         avmplus(&b), put(&b, "\x0a\x07", 2), amf3_text(&b, "flex.messaging.io.ObjectProxy");
         amf3_object(&b, 0, 1), amf3_text(&b, ""), amf3_text(&b, "title"), amf3_string(&b, "T"), amf3_text(&b, "");
-        assert_members(&b, AMF0_OBJECT, "title=T ");
+        assert_members(&b, AMF_OBJECT, "title=T ");
         bytes_free(&b);
 
         avmplus(&b), put(&b, "\x0a\x07\x43", 3), put_fill(&b, 'f', 10); /* a name as long as a wrapper's, cut short */
         struct amf0 cut = input_of(&b);
-        assert_int_equal(amf0_read(&cut, NULL, NULL).type, AMF0_NOTHING);
+        assert_int_equal(amf0_read(&cut, NULL, NULL).type, AMF_NOTHING);
         bytes_free(&b);
 
         avmplus(&b), put(&b, "\x0a\x07", 2), amf3_text(&b, "com.example.Private"), put(&b, "\1\2\3", 3);
         struct amf0 in = input_of(&b);
-        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+        assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_NOTHING);
         assert_int_equal(in.r.err, ERR_PROTO);
         bytes_free(&b);
 }
@@ -289,7 +289,7 @@ static void test_lengths_that_claim_millions_end_with_the_input(void **state)
                 struct bytes b = {0};
                 avmplus(&b), put(&b, &markers[i], 1), put(&b, "\xff\xff\xff\xfb", 4), put_fill(&b, 1, 50);
                 struct amf0 in = input_of(&b);
-                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF0_NOTHING);
+                assert_int_equal(amf0_read(&in, NULL, NULL).type, AMF_NOTHING);
                 assert_int_equal(in.r.err, ERR_PROTO);
                 bytes_free(&b);
         }
@@ -316,7 +316,7 @@ static void test_names_beyond_those_that_are_remembered_are_passed_over(void **s
                 put_many_names(&b, AMF3_TEXTS + 10, again);
                 s.count = 0;
                 struct amf0 in = input_of(&b);
-                assert_int_equal(amf0_read(&in, see, &s).type, AMF0_OBJECT);
+                assert_int_equal(amf0_read(&in, see, &s).type, AMF_OBJECT);
                 assert_int_equal(reader_done(&in.r), 0);
                 assert_int_equal(s.count, AMF3_TEXTS + 11);
                 bytes_free(&b);

@@ -297,10 +297,10 @@ static inline bool next_message(struct client *c, struct rtmp_message *m)
         return true;
 }
 
-static inline void find_code(void *arg, const struct amf0_value *key, const struct amf0_value *value)
+static inline void find_code(void *arg, const struct amf_value *key, const struct amf_value *value)
 {
-        if (amf0_equals(key, "code"))
-                amf0_copy(arg, 80, value);
+        if (amf_value_is(key, "code"))
+                amf_value_copy(arg, 80, value);
 }
 
 /* The next command from the session: its name, transaction, number or code. Other messages are passed over. */
@@ -321,8 +321,8 @@ static inline bool hear(struct client *c, struct heard *h)
                 }
                 struct amf0 in;
                 amf0_init(&in, m.data, m.len);
-                struct amf0_value name = amf0_read(&in, NULL, NULL);
-                amf0_copy(h->name, sizeof(h->name), &name);
+                struct amf_value name = amf0_read(&in, NULL, NULL);
+                amf_value_copy(h->name, sizeof(h->name), &name);
                 h->transaction = amf0_read(&in, NULL, NULL).number;
                 amf0_read(&in, find_code, h->code);
                 h->number = amf0_read(&in, find_code, h->code).number;
