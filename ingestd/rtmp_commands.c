@@ -1,4 +1,5 @@
-/* What an encoder asks for, and the stream that it publishes: asked for, decided, begun, ended. */
+#include "ingestd/rtmp_commands.h"
+
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -8,17 +9,17 @@
 #include "common/daemon/log.h"
 #include "common/mem.h"
 #include "ingestd/rtmp_name.h"
-#include "ingestd/rtmp_session_impl.h"
+#include "ingestd/rtmp_say.h"
 
 #define OUT_CHUNK_SIZE 4096
 
-static const struct state *on_connect(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_connect(struct rtmp_session *s, const struct rtmp_command *c)
 {
         static const uint8_t bandwidth[] = {(uint8_t)(RTMP_WINDOW_BYTES >> 24), (uint8_t)(RTMP_WINDOW_BYTES >> 16),
                                             (uint8_t)(RTMP_WINDOW_BYTES >> 8), (uint8_t)RTMP_WINDOW_BYTES,
                                             2 /* dynamic */};
         if (c->cut)
-                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetConnection.Connect.Rejected", "the address is too long");
+                return rtmp_say_refusal(s, RTMP_CLOSE_BAD_NAME, "NetConnection.Connect.Rejected", "the address is too long");
         s->app = mem_strdup(c->app);
         s->tc_url = mem_strdup(c->tc_url);
         memcpy(s->flash_ver, c->flash_ver, sizeof(s->flash_ver));
@@ -31,17 +32,17 @@ static const struct state *on_connect(struct rtmp_session *s, const struct rtmp_
         struct rtmp_reply r;
         rtmp_reply_connected(rtmp_say_begin(&r), c);
         rtmp_say_reply(s, &r, CSID_COMMAND, 0);
-        return &rtmp_ready;
+        return SESSION_READY;
 }
 
 /* releaseStream, _checkbw and their like: some hardware encoders wait for the answer. */
-static const struct state *on_courtesy(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_courtesy(struct rtmp_session *s, const struct rtmp_command *c)
 {
         rtmp_say_result(s, c->transaction);
         return s->state;
 }
 
-static const struct state *on_fcpublish(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_fcpublish(struct rtmp_session *s, const struct rtmp_command *c)
 {
         struct rtmp_reply r;
         rtmp_say_result(s, c->transaction);
@@ -50,30 +51,12 @@ static const struct state *on_fcpublish(struct rtmp_session *s, const struct rtm
         return s->state;
 }
 
-static const struct state *on_create_stream(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_create_stream(struct rtmp_session *s, const struct rtmp_command *c)
 {
         struct rtmp_reply r;
         rtmp_reply_number(rtmp_say_begin(&r), c->transaction, ++s->created);
         rtmp_say_reply(s, &r, CSID_COMMAND, 0);
         return s->state;
-}
-
-static void on_refused(void *arg, int reason, const char *code, const char *text)
-{
-        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
-        rtmp_session_refuse(s, (enum rtmp_close_reason)reason, code, text);
-        rtmp_session_run(s);
-}
-
-static void on_hold(void *arg, bool held)
-{
-        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
-        if (s->closing)
-                return;
-        s->since_us = s->now_us;
-        s->was_held = true;
-        s->let_go = !held;
-        rtmp_session_hold(s, held);
 }
 
 static const char *const role_names[] = {[OPEN_PRIMARY] = "primary", [OPEN_BACKUP] = "backup", [OPEN_NOW] = "primary_now"};
@@ -101,44 +84,22 @@ static void drop_request(struct rtmp_session *s)
         s->request = NULL;
 }
 
-const struct state *rtmp_commands_begin(struct rtmp_session *s)
+enum session_state rtmp_commands_begin(struct rtmp_session *s)
 {
-        static const struct publication_events events = {.refuse = on_refused, .hold = on_hold};
         char text[256] = "", quoted[128];
-        int err = s->setup.ops->begin(&s->publication, s->setup.publications, s->request, &events, s, text, sizeof(text));
+        int err = s->setup.ops->begin(&s->publication, s->setup.publications, s->request, s->publication_events, s, text, sizeof(text));
         if (err)
-                return rtmp_session_refuse(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
+                return rtmp_say_refusal(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
         s->published = true;
         log_info_of(s->address, "conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id,
                     s->stream, s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
-        rtmp_session_limit_messages(s, UINT32_MAX);
+        rtmp_session_limit(s, UINT32_MAX);
         s->flv = (struct flv){0};
         s->bad_configs = 0;
         s->since_us = s->now_us;
         s->was_held = s->stopped = false;
         rtmp_say_status(s, "status", "NetStream.Publish.Start", s->stream);
-        return &rtmp_live;
-}
-
-static void on_allowed(void *arg)
-{
-        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
-        if (s->state != &rtmp_deciding || s->closing)
-                return;
-        rtmp_session_change(s, &rtmp_begin);
-        rtmp_session_decided(s);
-}
-
-/* While it is being decided, or when it may not go on. */
-static void on_denied(void *arg, const char *text)
-{
-        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
-        bool waiting = s->state == &rtmp_deciding;
-        rtmp_session_refuse(s, waiting ? RTMP_CLOSE_DENIED : RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied", text);
-        if (waiting)
-                rtmp_session_decided(s);
-        else
-                rtmp_session_run(s);
+        return SESSION_LIVE;
 }
 
 void rtmp_commands_end(struct rtmp_session *s, enum close_reason why)
@@ -147,18 +108,18 @@ void rtmp_commands_end(struct rtmp_session *s, enum close_reason why)
         s->publication = NULL;
         if (p)
                 s->setup.ops->end(p, why);
-        rtmp_session_hold(s, false); /* what comes next on the connection is not this stream's */
+        s->held = false; /* what comes next on the connection is not this stream's */
         drop_request(s);
 }
 
-static const struct state *on_stop(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_stop(struct rtmp_session *s, const struct rtmp_command *c)
 {
         rtmp_say_result(s, c->transaction);
         rtmp_commands_end(s, s->asked ? CLOSE_LOST : CLOSE_STOPPED); /* who was asked to leave comes back */
         s->stopped = true;
         s->since_us = s->now_us;
-        rtmp_session_limit_messages(s, MESSAGE_BEFORE_PUBLISH); /* until it publishes again */
-        return &rtmp_ready;
+        rtmp_session_limit(s, MESSAGE_BEFORE_PUBLISH); /* until it publishes again */
+        return SESSION_READY;
 }
 
 /* Each stream is a session, perhaps with encoders that are slow to go. */
@@ -172,39 +133,38 @@ static bool begins_too_often(struct rtmp_session *s)
 }
 
 /* Whether it may is decided before anything of the stream is looked at. */
-static const struct state *on_publish(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_publish(struct rtmp_session *s, const struct rtmp_command *c)
 {
-        static const struct admission_events events = {.allowed = on_allowed, .refused = on_denied};
         struct rtmp_name name;
         char text[256] = "";
         if (c->cut)
-                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
+                return rtmp_say_refusal(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name is too long");
         if (c->damaged)
-                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name cannot be read");
+                return rtmp_say_refusal(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", "the stream name cannot be read");
         if (rtmp_name_parse(&name, s->app, s->tc_url, c->argument, text, sizeof(text)))
-                return rtmp_session_refuse(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
+                return rtmp_say_refusal(s, RTMP_CLOSE_BAD_NAME, "NetStream.Publish.BadName", text);
         memcpy(s->stream, name.stream, sizeof(s->stream));
         if (begins_too_often(s))
-                return rtmp_session_refuse(s, RTMP_CLOSE_STREAMS, "NetStream.Publish.Rejected",
-                              "too many streams were begun on this connection; open another one");
+                return rtmp_say_refusal(s, RTMP_CLOSE_STREAMS, "NetStream.Publish.Rejected",
+                                "too many streams were begun on this connection; open another one");
         take_request(s, &name);
-        switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, &events, s, text, sizeof(text))) {
+        switch (s->setup.ops->admit(&s->admission, s->setup.admission, s->request, s->admission_events, s, text, sizeof(text))) {
         case ADMISSION_ALLOWED:
-                return &rtmp_begin;
+                return SESSION_BEGIN;
         case ADMISSION_PENDING:
-                return &rtmp_deciding;
+                return SESSION_DECIDING;
         case ADMISSION_REFUSED:
                 break;
         }
-        return rtmp_session_refuse(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
+        return rtmp_say_refusal(s, RTMP_CLOSE_DENIED, "NetStream.Publish.Denied", text);
 }
 
 /* Without a name, publish ends the stream: what encoders in ActionScript mean by publish(false). */
-static const struct state *on_publish_again(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_publish_again(struct rtmp_session *s, const struct rtmp_command *c)
 {
         if (!c->damaged && c->argument[0] == '\0')
                 return on_stop(s, c);
-        return rtmp_session_refuse(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName", "this connection is publishing already");
+        return rtmp_say_refusal(s, RTMP_CLOSE_COMMAND, "NetStream.Publish.BadName", "this connection is publishing already");
 }
 
 /* deleteStream names a message stream; encoders that got the number wrong mean the one they have. */
@@ -213,25 +173,25 @@ static bool means_another(const struct rtmp_session *s, const struct rtmp_comman
         return c->number >= 1 && c->number <= s->created && c->number != s->stream_id;
 }
 
-static const struct state *on_delete_idle(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_delete_idle(struct rtmp_session *s, const struct rtmp_command *c)
 {
         return means_another(s, c) ? s->state : on_courtesy(s, c);
 }
 
-static const struct state *on_delete_live(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_delete_live(struct rtmp_session *s, const struct rtmp_command *c)
 {
         return means_another(s, c) ? s->state : on_stop(s, c);
 }
 
-static const struct state *on_play(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_play(struct rtmp_session *s, const struct rtmp_command *c)
 {
         (void)c;
-        return rtmp_session_refuse(s, RTMP_CLOSE_PLAY, "NetStream.Play.Failed",
-                      "this port takes publishers only; viewers watch over HTTP");
+        return rtmp_say_refusal(s, RTMP_CLOSE_PLAY, "NetStream.Play.Failed",
+                                "this port takes publishers only; viewers watch over HTTP");
 }
 
 /* What players ask, and some encoders before they publish. Live has no length. */
-static const struct state *on_stream_length(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_stream_length(struct rtmp_session *s, const struct rtmp_command *c)
 {
         struct rtmp_reply r;
         if (c->transaction == 0)
@@ -242,13 +202,13 @@ static const struct state *on_stream_length(struct rtmp_session *s, const struct
 }
 
 /* An answer is not answered. */
-static const struct state *on_answer(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_answer(struct rtmp_session *s, const struct rtmp_command *c)
 {
         (void)c;
         return s->state;
 }
 
-static const struct state *on_unknown(struct rtmp_session *s, const struct rtmp_command *c)
+static enum session_state on_unknown(struct rtmp_session *s, const struct rtmp_command *c)
 {
         struct rtmp_reply r;
         if (c->transaction == 0)
@@ -258,37 +218,38 @@ static const struct state *on_unknown(struct rtmp_session *s, const struct rtmp_
         return s->state;
 }
 
-#define CONNECTED {&rtmp_ready, &rtmp_live}
+#define READY (1u << SESSION_READY)
+#define LIVE (1u << SESSION_LIVE)
 
-/* What may come in which state. A command that is known, but not in its state, is out of order and ends the connection; so is any before
+/* What may come in which states. A command that is known, but not in its state, is out of order and ends the connection; so is any before
  * connect. What an encoder ends that it did not begin is answered as if it had. */
 static const struct {
         const char *name;
-        const struct state *in[2];
-        const struct state *(*handler)(struct rtmp_session *s, const struct rtmp_command *c);
+        unsigned in;
+        enum session_state (*handler)(struct rtmp_session *s, const struct rtmp_command *c);
 } commands[] = {
-        {"connect", {&rtmp_connect}, on_connect},
-        {"releaseStream", CONNECTED, on_courtesy},
-        {"FCPublish", CONNECTED, on_fcpublish},
-        {"createStream", CONNECTED, on_create_stream},
-        {"publish", {&rtmp_ready}, on_publish},
-        {"publish", {&rtmp_live}, on_publish_again},
-        {"FCUnpublish", {&rtmp_ready}, on_courtesy},
-        {"FCUnpublish", {&rtmp_live}, on_stop},
-        {"closeStream", {&rtmp_ready}, on_courtesy},
-        {"closeStream", {&rtmp_live}, on_stop},
-        {"deleteStream", {&rtmp_ready}, on_delete_idle},
-        {"deleteStream", {&rtmp_live}, on_delete_live},
-        {"_checkbw", CONNECTED, on_courtesy},
-        {"checkBandwidth", CONNECTED, on_courtesy},
-        {"play", CONNECTED, on_play},
-        {"play2", CONNECTED, on_play},
-        {"getStreamLength", CONNECTED, on_stream_length},
-        {"_result", CONNECTED, on_answer},
-        {"_error", CONNECTED, on_answer},
+        {"connect", 1u << SESSION_CONNECT, on_connect},
+        {"releaseStream", READY | LIVE, on_courtesy},
+        {"FCPublish", READY | LIVE, on_fcpublish},
+        {"createStream", READY | LIVE, on_create_stream},
+        {"publish", READY, on_publish},
+        {"publish", LIVE, on_publish_again},
+        {"FCUnpublish", READY, on_courtesy},
+        {"FCUnpublish", LIVE, on_stop},
+        {"closeStream", READY, on_courtesy},
+        {"closeStream", LIVE, on_stop},
+        {"deleteStream", READY, on_delete_idle},
+        {"deleteStream", LIVE, on_delete_live},
+        {"_checkbw", READY | LIVE, on_courtesy},
+        {"checkBandwidth", READY | LIVE, on_courtesy},
+        {"play", READY | LIVE, on_play},
+        {"play2", READY | LIVE, on_play},
+        {"getStreamLength", READY | LIVE, on_stream_length},
+        {"_result", READY | LIVE, on_answer},
+        {"_error", READY | LIVE, on_answer},
 };
 
-const struct state *rtmp_commands_take(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id)
+enum session_state rtmp_commands_take(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id)
 {
         struct rtmp_command c;
         bool known = false;
@@ -296,16 +257,16 @@ const struct state *rtmp_commands_take(struct rtmp_session *s, const uint8_t *da
         if (err)
                 return rtmp_session_fail_amf(s, err);
         s->ignored += c.damaged;
-        if (s->state == &rtmp_ready)
+        if (s->state == SESSION_READY)
                 s->stream_id = stream_id; /* where a status of what comes next belongs */
         for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
                 if (strcmp(commands[i].name, c.name) != 0)
                         continue;
                 known = true;
-                if (commands[i].in[0] == s->state || commands[i].in[1] == s->state)
+                if (commands[i].in & 1u << s->state)
                         return commands[i].handler(s, &c);
         }
-        if (known || s->state == &rtmp_connect)
+        if (known || s->state == SESSION_CONNECT)
                 return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
         return on_unknown(s, &c);
 }

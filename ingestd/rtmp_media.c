@@ -1,3 +1,5 @@
+#include "ingestd/rtmp_media.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,13 +9,13 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "ingestd/amf_cue.h"
-#include "ingestd/rtmp_session_impl.h"
+#include "ingestd/rtmp_say.h"
 
-static const struct state *refuse_codec(struct rtmp_session *s)
+static enum session_state refuse_codec(struct rtmp_session *s)
 {
         char text[192];
         snprintf(text, sizeof(text), "%s is not supported; send " FLV_ALLOWED, s->flv.what);
-        return rtmp_session_refuse(s, RTMP_CLOSE_CODEC, "NetStream.Publish.Rejected", text);
+        return rtmp_say_refusal(s, RTMP_CLOSE_CODEC, "NetStream.Publish.Rejected", text);
 }
 
 /* A good configuration may have come before or come yet; rtmp_session_tick() ends what never has one. */
@@ -22,7 +24,7 @@ static void ignore_config(struct rtmp_session *s)
         s->ignored++;
         if (s->bad_configs++ == 0)
                 log_warn("conn=%" PRIu64 " stream=%s address=%s msg=\"%s: it is ignored until a good one comes\"", s->setup.id,
-                         rtmp_session_stream(s), s->address, s->flv.what);
+                         s->stream, s->address, s->flv.what);
 }
 
 /* Parameter sets that came with the picture instead of before it. */
@@ -34,7 +36,7 @@ static void pass_record(struct rtmp_session *s, uint32_t timestamp_ms)
         buf_unref(&s->flv.record);
 }
 
-const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *m)
+enum session_state rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *m)
 {
         struct flv_frame frame;
         if (!s->publication) {
@@ -62,7 +64,7 @@ const struct state *rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *
 }
 
 /* Metadata that is wrong but harmless is not worth a broadcast; nesting without end is an attack. */
-const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t timestamp_ms)
+enum session_state rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t timestamp_ms)
 {
         struct flv_metadata metadata;
         int err = flv_script(data, len, &metadata);
@@ -77,21 +79,21 @@ const struct state *rtmp_media_data(struct rtmp_session *s, const uint8_t *data,
         return s->state;
 }
 
-static const struct state *on_aggregate_part(struct rtmp_session *s, struct rtmp_message *part)
+static enum session_state on_aggregate_part(struct rtmp_session *s, struct rtmp_message *part)
 {
         if (part->type != RTMP_AUDIO && part->type != RTMP_VIDEO)
                 return part->type == RTMP_DATA_AMF0 ? rtmp_media_data(s, part->data, part->len, part->timestamp_ms) : s->state;
         if (part->len == 0)
                 return s->state;
         part->block = buf_copy(part->data, part->len);
-        const struct state *next = rtmp_media_tag(s, part);
+        enum session_state next = rtmp_media_tag(s, part);
         buf_unref(&part->block);
         return next;
 }
 
 /* Section 7.1.6: FLV tags with their back pointers; times are relative to the first one's. Each is a message of this turn; the
  * aggregate is taken as a whole, so the number of its parts is bounded. */
-const struct state *rtmp_media_aggregate(struct rtmp_session *s, const struct rtmp_message *m)
+enum session_state rtmp_media_aggregate(struct rtmp_session *s, const struct rtmp_message *m)
 {
         struct reader r;
         bool first = true;
@@ -113,7 +115,7 @@ const struct state *rtmp_media_aggregate(struct rtmp_session *s, const struct rt
                 part.timestamp_ms = m->timestamp_ms + (time - base);
                 part.data = reader_bytes(&r, part.len);
                 reader_skip(&r, 4);
-                const struct state *next = r.err ? s->state : on_aggregate_part(s, &part);
+                enum session_state next = r.err ? s->state : on_aggregate_part(s, &part);
                 if (next != s->state)
                         return next;
         }

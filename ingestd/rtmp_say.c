@@ -1,9 +1,11 @@
-/* What a session says to its encoder. */
+#include "ingestd/rtmp_say.h"
+
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "common/daemon/log.h"
 #include "common/mem.h"
-#include "ingestd/rtmp_session_impl.h"
 
 #define ACK_QUIET_US 1000000
 
@@ -50,6 +52,18 @@ void rtmp_say_status(struct rtmp_session *s, const char *level, const char *code
         struct rtmp_reply r;
         rtmp_reply_status(rtmp_say_begin(&r), "onStatus", level, code, text);
         rtmp_say_reply(s, &r, CSID_STATUS, s->stream_id);
+}
+
+enum session_state rtmp_say_refusal(struct rtmp_session *s, enum rtmp_close_reason reason, const char *code, const char *text)
+{
+        char quoted[256];
+        if (s->closing)
+                return SESSION_CLOSED;
+        log_warn_of(s->address, "conn=%" PRIu64 " stream=%s address=%s code=%s msg=%s", s->setup.id, s->stream, s->address, code,
+                    log_quote(quoted, sizeof(quoted), text));
+        rtmp_say_status(s, "error", code, text);
+        s->linger = true;
+        return rtmp_session_fail(s, reason);
 }
 
 void rtmp_say_result(struct rtmp_session *s, double transaction)

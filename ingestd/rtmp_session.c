@@ -7,35 +7,23 @@
 #include <string.h>
 
 #include "common/daemon/log.h"
-#include "common/err.h"
 #include "common/mem.h"
-#include "ingestd/rtmp_command.h"
+#include "ingestd/rtmp_commands.h"
 #include "ingestd/rtmp_handshake.h"
-#include "ingestd/rtmp_session_impl.h"
+#include "ingestd/rtmp_media.h"
+#include "ingestd/rtmp_say.h"
 
 enum { EVENT_PING = 6, EVENT_PONG = 7 };
 #define AMF0_STRING_MARKER 2
 
-/* Closing -------------------------------------------------------------------------------------------------------- */
+struct state {
+        const char *name;
+        /* Returns the next state, or its own to wait for input. Never frees s. */
+        enum session_state (*step)(struct rtmp_session *s);
+};
+static const struct state states[SESSION_STATES];
 
-const struct state *rtmp_session_fail(struct rtmp_session *s, enum rtmp_close_reason reason)
-{
-        if (!s->closing)
-                s->closing = reason;
-        return &rtmp_closed;
-}
-
-const struct state *rtmp_session_refuse(struct rtmp_session *s, enum rtmp_close_reason reason, const char *code, const char *text)
-{
-        char quoted[256];
-        if (s->closing)
-                return &rtmp_closed;
-        log_warn_of(s->address, "conn=%" PRIu64 " stream=%s address=%s code=%s msg=%s", s->setup.id, rtmp_session_stream(s), s->address,
-                    code, log_quote(quoted, sizeof(quoted), text));
-        rtmp_say_status(s, "error", code, text);
-        s->linger = true;
-        return rtmp_session_fail(s, reason);
-}
+/* What came, and the end ----------------------------------------------------------------------------------------- */
 
 static void drop_early(struct rtmp_session *s)
 {
@@ -49,7 +37,7 @@ static void look_at_input(struct rtmp_session *s)
 {
         if (s->running)
                 return;
-        bool kept = !s->closing && s->early.len > 0, deciding = s->state == &rtmp_deciding;
+        bool kept = !s->closing && s->early.len > 0, deciding = s->state == SESSION_DECIDING;
         bool pause = !s->closing && (s->held || deciding || kept);
         if (s->paused != pause)
                 s->setup.ops->pause(s->setup.arg, s->paused = pause);
@@ -57,12 +45,6 @@ static void look_at_input(struct rtmp_session *s)
                 s->behind = true;
                 s->setup.ops->behind(s->setup.arg);
         }
-}
-
-void rtmp_session_hold(struct rtmp_session *s, bool held)
-{
-        s->held = held;
-        look_at_input(s);
 }
 
 /* Nothing more comes in: what the session does not need while its connection closes is given back. Its socket is read to the end, or
@@ -78,7 +60,7 @@ static void finish(struct rtmp_session *s)
         bool quiet = (s->total_bytes == 0 && s->closing == RTMP_CLOSE_PEER) || s->closing == RTMP_CLOSE_NEWCOMERS;
         log_line_of(s->published ? s->stream : s->address, quiet ? LOG_DEBUG : LOG_INFO,
                     "conn=%" PRIu64 " stream=%s address=%s reason=%s bytes=%" PRIu64 " ignored=%" PRIu64 " msg=\"%s\"", s->setup.id,
-                    rtmp_session_stream(s), s->address, rtmp_close_reason_label(s->closing), s->total_bytes, s->ignored,
+                    s->stream, s->address, rtmp_close_reason_label(s->closing), s->total_bytes, s->ignored,
                     rtmp_close_reason_text(s->closing));
         rtmp_chunk_fini(&s->chunks);
         if (!s->in) /* or it is being looked at, and take_early() drops it */
@@ -86,32 +68,27 @@ static void finish(struct rtmp_session *s)
         s->setup.ops->close(s->setup.arg, s->closing, s->linger);
 }
 
-void rtmp_session_change(struct rtmp_session *s, const struct state *next)
+static void change(struct rtmp_session *s, enum session_state next)
 {
-        log_debug("conn=%" PRIu64 " msg=\"%s -> %s\"", s->setup.id, s->state->name, next->name);
+        log_debug("conn=%" PRIu64 " msg=\"%s -> %s\"", s->setup.id, states[s->state].name, states[next].name);
         s->state = next;
 }
 
-void rtmp_session_run(struct rtmp_session *s)
+static void run(struct rtmp_session *s)
 {
         if (s->running) /* an event of the publication, from inside a step: the outer run goes on with it */
                 return;
         s->running = true;
         for (;;) {
-                const struct state *next = s->closing ? &rtmp_closed : s->state->step(s);
+                enum session_state next = s->closing ? SESSION_CLOSED : states[s->state].step(s);
                 if (next == s->state)
                         break;
-                rtmp_session_change(s, next);
+                change(s, next);
         }
         s->running = false;
         rtmp_say_flush(s);
         if (s->closing)
                 finish(s);
-}
-
-const struct state *rtmp_session_fail_amf(struct rtmp_session *s, int err)
-{
-        return rtmp_session_fail(s, err == ERR_LIMIT ? RTMP_CLOSE_AMF_DEPTH : RTMP_CLOSE_AMF);
 }
 
 static void tell_time(struct rtmp_session *s, int64_t now_us)
@@ -122,36 +99,17 @@ static void tell_time(struct rtmp_session *s, int64_t now_us)
         s->let_go = false;
 }
 
-/* Each message, and those together that are not at their end. */
-void rtmp_session_limit_messages(struct rtmp_session *s, uint32_t most_bytes)
-{
-        const struct rtmp_limits *l = s->setup.limits;
-        s->chunks.limits.message_bytes = l->message_bytes < most_bytes ? l->message_bytes : most_bytes;
-        s->chunks.limits.partial_bytes = l->partial_bytes < most_bytes ? l->partial_bytes : most_bytes;
-}
-
 /* Looks at what was kept, as far as it gets. */
 static void take_early(struct rtmp_session *s)
 {
         uint8_t *data = s->early.data;
         s->in = data + s->early.at;
         s->in_end = data + s->early.len;
-        rtmp_session_run(s);
+        run(s);
         s->early.at = (size_t)(s->in - data);
         if (s->closing || s->in == s->in_end)
                 drop_early(s);
         s->in = s->in_end = NULL;
-}
-
-/* The decision has come; what was sent meanwhile is looked at now. */
-void rtmp_session_decided(struct rtmp_session *s)
-{
-        rtmp_session_turn(s);
-        if (s->early.len > 0)
-                take_early(s);
-        else
-                rtmp_session_run(s);
-        look_at_input(s);
 }
 
 /* Messages ------------------------------------------------------------------------------------------------------- */
@@ -186,7 +144,7 @@ static struct reader amf0_body(const struct rtmp_message *m)
         return r;
 }
 
-static const struct state *on_message(struct rtmp_session *s, struct rtmp_message *m)
+static enum session_state on_message(struct rtmp_session *s, struct rtmp_message *m)
 {
         struct reader body = amf0_body(m);
         switch (m->type) {
@@ -218,7 +176,7 @@ static const struct state *on_message(struct rtmp_session *s, struct rtmp_messag
 
 /* States --------------------------------------------------------------------------------------------------------- */
 
-static const struct state *step_messages(struct rtmp_session *s)
+static enum session_state step_messages(struct rtmp_session *s)
 {
         while (s->turn > 0) {
                 struct rtmp_message m;
@@ -228,7 +186,7 @@ static const struct state *step_messages(struct rtmp_session *s)
                 if (result == RTMP_CHUNK_MORE)
                         return s->state;
                 s->turn--;
-                const struct state *next = on_message(s, &m);
+                enum session_state next = on_message(s, &m);
                 buf_unref(&m.block);
                 if (next != s->state || s->closing)
                         return next;
@@ -237,12 +195,12 @@ static const struct state *step_messages(struct rtmp_session *s)
 }
 
 /* Leaves what comes for later. on_allowed() and on_denied() lead on. */
-static const struct state *step_deciding(struct rtmp_session *s)
+static enum session_state step_deciding(struct rtmp_session *s)
 {
         return s->state;
 }
 
-static const struct state *step_hello(struct rtmp_session *s)
+static enum session_state step_hello(struct rtmp_session *s)
 {
         if (s->in == s->in_end)
                 return s->state;
@@ -265,33 +223,91 @@ static const struct state *step_hello(struct rtmp_session *s)
         free(s->hello);
         s->hello = NULL;
         s->hello_len = 0;
-        return &rtmp_confirm;
+        return SESSION_CONFIRM;
 }
 
-static const struct state *step_confirm(struct rtmp_session *s)
+static enum session_state step_confirm(struct rtmp_session *s)
 {
         size_t n = RTMP_HANDSHAKE_PART - s->hello_len;
         if (n > (size_t)(s->in_end - s->in))
                 n = (size_t)(s->in_end - s->in);
         s->in += n;
         s->hello_len += (unsigned)n;
-        return s->hello_len < RTMP_HANDSHAKE_PART ? s->state : &rtmp_connect;
+        return s->hello_len < RTMP_HANDSHAKE_PART ? s->state : SESSION_CONNECT;
 }
 
-static const struct state *step_closed(struct rtmp_session *s)
+static enum session_state step_closed(struct rtmp_session *s)
 {
         s->in = s->in_end;
         return s->state;
 }
 
-const struct state rtmp_hello = {"hello", step_hello};         /* C0 and C1 gather */
-const struct state rtmp_confirm = {"confirm", step_confirm};   /* C2 is skipped */
-const struct state rtmp_connect = {"connect", step_messages};  /* only `connect` may come */
-const struct state rtmp_ready = {"ready", step_messages};      /* connected, publishing nothing */
-const struct state rtmp_deciding = {"deciding", step_deciding}; /* may it publish? the webhook is asked */
-const struct state rtmp_begin = {"begin", rtmp_commands_begin};         /* it may */
-const struct state rtmp_live = {"live", step_messages};        /* there is a publication */
-const struct state rtmp_closed = {"closed", step_closed};
+static const struct state states[SESSION_STATES] = {
+        [SESSION_HELLO] = {"hello", step_hello},
+        [SESSION_CONFIRM] = {"confirm", step_confirm},
+        [SESSION_CONNECT] = {"connect", step_messages},
+        [SESSION_READY] = {"ready", step_messages},
+        [SESSION_DECIDING] = {"deciding", step_deciding},
+        [SESSION_BEGIN] = {"begin", rtmp_commands_begin},
+        [SESSION_LIVE] = {"live", step_messages},
+        [SESSION_CLOSED] = {"closed", step_closed},
+};
+
+/* What admission and publication tell ----------------------------------------------------------------------------- */
+
+/* The decision has come; what was sent meanwhile is looked at now. */
+static void decided(struct rtmp_session *s)
+{
+        rtmp_session_turn(s);
+        if (s->early.len > 0)
+                take_early(s);
+        else
+                run(s);
+        look_at_input(s);
+}
+
+static void on_allowed(void *arg)
+{
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
+        if (s->state != SESSION_DECIDING || s->closing)
+                return;
+        change(s, SESSION_BEGIN);
+        decided(s);
+}
+
+/* While it is being decided, or when it may not go on. */
+static void on_denied(void *arg, const char *text)
+{
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
+        bool waiting = s->state == SESSION_DECIDING;
+        rtmp_say_refusal(s, waiting ? RTMP_CLOSE_DENIED : RTMP_CLOSE_REVOKED, "NetStream.Publish.Denied", text);
+        if (waiting)
+                decided(s);
+        else
+                run(s);
+}
+
+static void on_refused(void *arg, int reason, const char *code, const char *text)
+{
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
+        rtmp_say_refusal(s, (enum rtmp_close_reason)reason, code, text);
+        run(s);
+}
+
+static void on_hold(void *arg, bool held)
+{
+        struct rtmp_session *s = magic_check(arg, SESSION_MAGIC);
+        if (s->closing)
+                return;
+        s->since_us = s->now_us;
+        s->was_held = true;
+        s->let_go = !held;
+        s->held = held;
+        look_at_input(s);
+}
+
+static const struct admission_events admission_events = {.allowed = on_allowed, .refused = on_denied};
+static const struct publication_events publication_events = {.refuse = on_refused, .hold = on_hold};
 
 /* Outside -------------------------------------------------------------------------------------------------------- */
 
@@ -299,15 +315,18 @@ struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
 {
         struct rtmp_session *s = mem_alloc(sizeof(*s));
         s->magic = SESSION_MAGIC;
-        s->state = &rtmp_hello;
+        s->state = SESSION_HELLO;
         s->setup = *setup;
         s->setup.address = s->address;
+        s->admission_events = &admission_events;
+        s->publication_events = &publication_events;
+        s->stream[0] = '-';
         snprintf(s->address, sizeof(s->address), "%s", setup->address);
         s->now_us = s->since_us = setup->now_us;
         s->window_bytes = RTMP_WINDOW_BYTES;
         s->out_chunk_size = RTMP_CHUNK_SIZE_DEFAULT;
         rtmp_chunk_init(&s->chunks, &(struct rtmp_chunk_limits){.streams = setup->limits->chunk_streams});
-        rtmp_session_limit_messages(s, MESSAGE_BEFORE_PUBLISH);
+        rtmp_session_limit(s, MESSAGE_BEFORE_PUBLISH);
         rtmp_session_turn(s);
         return s;
 }
@@ -323,7 +342,7 @@ static void keep_early(struct rtmp_session *s, const uint8_t *data, size_t len_b
                 return;
         if (len_bytes > RTMP_EARLY_MAX - s->early.len) {
                 rtmp_session_fail(s, RTMP_CLOSE_EARLY);
-                rtmp_session_run(s);
+                run(s);
                 return;
         }
         s->early.data = mem_resize(s->early.data, s->early.len + len_bytes);
@@ -339,11 +358,11 @@ void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_b
         tell_time(s, now_us);
         s->total_bytes += len_bytes;
         s->in_bytes += (uint32_t)len_bytes;
-        if (s->state == &rtmp_ready || s->state == &rtmp_live)
+        if (s->state == SESSION_READY || s->state == SESSION_LIVE)
                 rtmp_say_received(s);
         s->in = behind ? NULL : data;
         s->in_end = behind ? NULL : data + len_bytes;
-        rtmp_session_run(s);
+        run(s);
         const uint8_t *rest = behind ? data : s->in;
         s->in = s->in_end = NULL;
         keep_early(s, rest, (size_t)(data + len_bytes - rest));
@@ -353,7 +372,7 @@ void rtmp_session_feed(struct rtmp_session *s, const uint8_t *data, size_t len_b
 void rtmp_session_go_on(struct rtmp_session *s, int64_t now_us)
 {
         s->behind = false;
-        if (s->closing || s->early.len == 0 || s->state == &rtmp_deciding)
+        if (s->closing || s->early.len == 0 || s->state == SESSION_DECIDING)
                 return;
         tell_time(s, now_us);
         take_early(s);
@@ -374,14 +393,14 @@ void rtmp_session_tick(struct rtmp_session *s, int64_t now_us)
                 rtmp_say_received(s);
                 rtmp_say_flush(s);
         }
-        bool live = s->state == &rtmp_live;
+        bool live = s->state == SESSION_LIVE;
         int64_t limit_us = live ? s->setup.limits->media_us : s->setup.limits->publish_us;
         if (now_us - s->since_us < limit_us)
                 return;
         /* It sent media enough, and nothing that says how to decode it. */
         if (live && s->bad_configs && !s->flv.configured[TRACK_VIDEO] && !s->flv.configured[TRACK_AUDIO]) {
-                rtmp_session_refuse(s, RTMP_CLOSE_BAD_MEDIA, "NetStream.Publish.Rejected", s->flv.what);
-                rtmp_session_run(s);
+                rtmp_say_refusal(s, RTMP_CLOSE_BAD_MEDIA, "NetStream.Publish.Rejected", s->flv.what);
+                run(s);
                 return;
         }
         rtmp_session_close(s, live ? RTMP_CLOSE_MEDIA_TIMEOUT : RTMP_CLOSE_PUBLISH_TIMEOUT);
@@ -392,7 +411,7 @@ void rtmp_session_close(struct rtmp_session *s, enum rtmp_close_reason reason)
         if (s->closing)
                 return;
         rtmp_session_fail(s, s->stopped && (reason == RTMP_CLOSE_PEER || reason == RTMP_CLOSE_IO) ? RTMP_CLOSE_STOPPED : reason);
-        rtmp_session_run(s);
+        run(s);
 }
 
 bool rtmp_session_ask_reconnect(struct rtmp_session *s)
@@ -446,11 +465,6 @@ bool rtmp_session_live(const struct rtmp_session *s)
 const char *rtmp_session_address(const struct rtmp_session *s)
 {
         return s->address;
-}
-
-const char *rtmp_session_stream(const struct rtmp_session *s)
-{
-        return s->stream[0] ? s->stream : "-";
 }
 
 uint64_t rtmp_session_ignored(const struct rtmp_session *s)
