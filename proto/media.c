@@ -66,7 +66,7 @@ void open_reply_encode(struct writer *w, const void *message)
         writer_str(w, m->session);
         writer_i64(w, m->epoch_us);
         writer_u32(w, m->generation);
-        writer_i64(w, m->resume_us);
+        writer_i64(w, 0); /* reserved: from where on a session goes on, which MEDIA_REPLY tells */
         writer_i64(w, m->skew_us);
         writer_u8(w, m->keeps_time);
         writer_u8(w, m->standby);
@@ -81,7 +81,7 @@ int open_reply_decode(struct reader *r, struct open_reply *m)
         check_name(r, m->session, sizeof(m->session), session_id_valid, m->status != 0);
         m->epoch_us = check_time_from_zero(r);
         m->generation = reader_u32(r);
-        m->resume_us = check_time(r);
+        reader_skip(r, sizeof(int64_t)); /* reserved: older nodes say something here */
         m->skew_us = check_time(r);
         m->keeps_time = check_flags(r, 1);
         m->standby = check_flags(r, 1);

@@ -93,7 +93,6 @@ struct open_reply {
         char session[SESSION_ID_MAX + 1];
         int64_t epoch_us;   /* of the session: the proposed one, or that of the session which goes on */
         uint32_t generation;
-        int64_t resume_us;  /* everything before is stored; 0 for a new session */
         /* How far the session's clock, which is the transcoder's wall clock, is ahead of the one by which the proxy told the stream's
          * time: whole ms, 0 when that is nothing to speak of. From now on the stream's time is told by it: slate is due by it. A
          * proposed epoch was moved by this. 0 too where the transcoder's clock is the wrong one: the session's is the proxy's then. */

@@ -15,7 +15,7 @@
 
 /* One more whenever a node of the version before would misunderstand this one, or be misunderstood: a message, a field, what a
  * field means, a key of /peer/ and the JSON behind it. HELLO then refuses, in words. What nobody reads any more goes with the next one:
- * HELLO's load_permille, and resume_us of the answer to OPEN.
+ * HELLO's load_permille, and the reserved eight bytes of the answer to OPEN.
  *   5  origins tell each other what ended in pages of changes, and volumes of what they have; PUT's duration_us says whether the
  *      chunk's own length is a guess; END is answered by owners that are out of step
  *   6  origins tell each other a segment that cannot be had from one that never was, and a session's volumes in pages

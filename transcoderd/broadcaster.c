@@ -131,12 +131,10 @@ int64_t broadcaster_skew_us(const struct open *m, int64_t session_ahead_us)
         return llabs(skew_us) < PEER_CLOCK_NOISE_US ? 0 : skew_us - skew_us % US_PER_MS;
 }
 
-void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
-                        int64_t skew_us)
+void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t skew_us)
 {
         struct open_reply m = {.handle = f->handle, .epoch_us = s->epoch_us, .generation = s->generation,
-                               .resume_us = resume_us, .skew_us = skew_us, .keeps_time = s->clock.own,
-                               .standby = f == &s->standby};
+                               .skew_us = skew_us, .keeps_time = s->clock.own, .standby = f == &s->standby};
         if (skew_us)
                 log_warn("session=%s stream=%s skew_ms=%lld msg=\"the proxy's clock is another than ours; the stream follows ours\"",
                          s->id, s->stream, (long long)(skew_us / US_PER_MS));

@@ -38,9 +38,8 @@ bool broadcaster_place_taken(const struct session *s, const struct open *m); /* 
 
 /* A new broadcaster for what was opened, active or standing by. The one whose place it takes is retired. */
 struct broadcaster *broadcaster_admit(struct session *s, const struct open *m);
-/* The answer to its OPEN: which session it is in, from where on its frames are wanted. */
-void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t resume_us,
-                        int64_t skew_us);
+/* The answer to its OPEN: which session it is in, and by which clock. */
+void broadcaster_accept(const struct session *s, const struct broadcaster *f, struct rpc_request *open, int64_t skew_us);
 /* struct open_reply's, of a session whose clock is session_ahead_us ahead of our wall clock. */
 int64_t broadcaster_skew_us(const struct open *m, int64_t session_ahead_us);
 void broadcaster_heard(struct broadcaster *f, bool fresh);

@@ -82,8 +82,8 @@ static void open_again(struct session *s, struct rpc_request *req, const struct 
         log_info("session=%s stream=%s publisher=%s role=%s msg=\"%s\"", s->id, s->stream,
                  *m->publisher ? m->publisher : "-", f->backup ? "backup" : "primary",
                  f == &s->standby ? "stands by" : fed ? "taken over" : "fed again");
-        broadcaster_accept(s, f, req, push_stored_us(s->push),
-                            m->when & OPEN_BESIDE ? 0 : broadcaster_skew_us(m, s->epoch_us + session_now_us(s) - clock_wall_us()));
+        broadcaster_accept(s, f, req,
+                           m->when & OPEN_BESIDE ? 0 : broadcaster_skew_us(m, s->epoch_us + session_now_us(s) - clock_wall_us()));
         session_run(s);
 }
 

@@ -324,13 +324,13 @@ static const struct state *step_queued(struct session *s)
                 refuse(s, encoding_failed(s, err, why), why);
                 return way_out(s);
         }
-        log_info("session=%s stream=%s origin=%s generation=%u publisher=%s resume_us=%" PRId64 " chunk_ms=%d msg=\"%s\"", s->id,
+        log_info("session=%s stream=%s origin=%s generation=%u publisher=%s stored_us=%" PRId64 " chunk_ms=%d msg=\"%s\"", s->id,
                  s->stream, s->owner.id, s->generation, *s->publisher ? s->publisher : "-", push_stored_us(s->push),
                  (int)(chunk_us(s->claimed.chunk_ms) / US_PER_MS),
                  s->shadow ? "encoding it too" : s->claimed.track_count ? "session goes on" : "session begins");
         s->active.handle = opens_handle(&s->all->opens);
         broadcaster_heard(&s->active, true);
-        broadcaster_accept(s, &s->active, s->opening, push_stored_us(s->push), s->shadow ? 0 : s->opening_skew_us);
+        broadcaster_accept(s, &s->active, s->opening, s->shadow ? 0 : s->opening_skew_us);
         s->opening = NULL;
         return &live;
 }

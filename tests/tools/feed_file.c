@@ -5,7 +5,7 @@
  *
  * INPUT is MP4 or FLV with H.264 and AAC. --from begins with the keyframe at or before that second of it; every N-th
  * frame is garbage with --garbage. On a session that goes on, media time goes on with the wall clock. Prints one JSON
- * line: {"status": 0, "session": "…", "generation": 1, "resume_us": …, "frames": …, "stored_us": …, "draining": …}; status
+ * line: {"status": 0, "session": "…", "generation": 1, "frames": …, "stored_us": …, "draining": …}; status
  * is that of the last answer. */
 #include <inttypes.h>
 #include <libavformat/avformat.h>
@@ -265,9 +265,9 @@ int main(int argc, char **argv)
         uv_timer_init(&t.loop, &t.beat);
         uv_timer_start(&t.beat, on_beat, BEAT_MS, BEAT_MS);
         uv_run(&t.loop, UV_RUN_DEFAULT);
-        printf("{\"status\": %d, \"why\": \"%s\", \"session\": \"%s\", \"generation\": %u, \"resume_us\": %" PRId64
+        printf("{\"status\": %d, \"why\": \"%s\", \"session\": \"%s\", \"generation\": %u"
                ", \"frames\": %" PRIu64 ", \"stored_us\": %" PRId64 ", \"draining\": %s}\n", t.status, err_text(t.status),
-               t.opened.session, t.opened.generation, t.opened.resume_us, t.seq, t.last.stored_us,
+               t.opened.session, t.opened.generation, t.seq, t.last.stored_us,
                t.last.draining ? "true" : "false");
         uv_close((uv_handle_t *)&t.beat, NULL);
         rpc_client_close(t.rpc);

@@ -123,7 +123,7 @@ static void test_open_round_trip(void **state)
 static void test_open_reply_round_trip(void **state)
 {
         struct open_reply m = {.handle = UINT64_MAX, .session = "20260131T123456Z-1a2b3c4d", .epoch_us = 5, .generation = 7,
-                               .resume_us = 9, .skew_us = -3000, .keeps_time = 1, .standby = 1, .node = "t-2"}, out;
+                               .skew_us = -3000, .keeps_time = 1, .standby = 1, .node = "t-2"}, out;
         struct open_reply full = {.status = ERR_FULL, .text = "no room"};
         (void)state;
         nng_msg *msg = ROUND_TRIP(open_reply, &m, &out);
@@ -132,7 +132,6 @@ static void test_open_reply_round_trip(void **state)
         assert_string_equal(out.session, m.session);
         assert_int_equal(out.epoch_us, 5);
         assert_int_equal(out.generation, 7);
-        assert_int_equal(out.resume_us, 9);
         assert_int_equal(out.skew_us, -3000);
         assert_int_equal(out.keeps_time, 1);
         assert_int_equal(out.standby, 1);
@@ -141,6 +140,25 @@ static void test_open_reply_round_trip(void **state)
         msg = ROUND_TRIP(open_reply, &full, &out);
         assert_int_equal(out.status, ERR_FULL);
         assert_string_equal(out.text, "no room");
+        nng_msg_free(msg);
+}
+
+/* Nodes that say there from where on the session goes on, and nodes that read it, are of the same version. */
+static void test_reserved_bytes_of_the_answer_to_open_are_zeros_and_may_be_anything(void **state)
+{
+        struct open_reply m = {.handle = 1, .session = "s-1", .epoch_us = 5, .generation = 7, .skew_us = -3000, .node = "t-2"}, out;
+        struct reader r;
+        static const uint8_t zeros[8];
+        (void)state;
+        nng_msg *msg = message_new(MSG_OPEN_REPLY, open_reply_encode, &m);
+        uint8_t *reserved = (uint8_t *)nng_msg_body(msg) + 1 + 1 + 2 + 8 + 2 + strlen(m.session) + 8 + 4;
+        assert_memory_equal(reserved, zeros, sizeof(zeros));
+        memset(reserved, 0x7f, sizeof(zeros)); /* which is no time */
+        assert_int_equal(message_open(&r, msg), MSG_OPEN_REPLY);
+        assert_int_equal(open_reply_decode(&r, &out), 0);
+        assert_int_equal(out.generation, 7);
+        assert_int_equal(out.skew_us, -3000);
+        assert_string_equal(out.node, "t-2");
         nng_msg_free(msg);
 }
 
@@ -643,6 +661,7 @@ int main(void)
                 cmocka_unit_test(test_refused_round_trip),
                 cmocka_unit_test(test_open_round_trip),
                 cmocka_unit_test(test_open_reply_round_trip),
+                cmocka_unit_test(test_reserved_bytes_of_the_answer_to_open_are_zeros_and_may_be_anything),
                 cmocka_unit_test(test_media_round_trip_and_frames_outlive_the_message),
                 cmocka_unit_test(test_media_reply_round_trip),
                 cmocka_unit_test(test_media_of_many_sessions_in_one_message),

@@ -33,8 +33,7 @@ static void test_open_is_answered_with_what_the_origin_granted(void **state)
         assert_string_equal(o.session, OTHER);
         assert_int_equal(o.epoch_us, EPOCH - 5 * US_PER_S);
         assert_int_equal(o.generation, 7);
-        assert_int_equal(o.resume_us, 4 * US_PER_S);
-        assert_int_not_equal(o.handle, 0);
+        assert_int_equal(feed(0, o.handle, 0, 0).stored_us, 4 * US_PER_S);
         assert_int_equal(pipeline->o.resume_count, 2);
         assert_string_equal(pipeline->o.resume[1].track, "a64");
         assert_int_equal(pipeline->o.resume[1].end_us, 4 * US_PER_S + 5);
@@ -391,12 +390,13 @@ static void test_another_proxy_takes_the_running_session_over(void **state)
         struct open_reply o = opened(1);
         assert_int_equal(o.status, 0);
         assert_string_equal(o.session, ss.first->id);
-        assert_int_equal(o.resume_us, CHUNK_US);
         assert_int_equal(fake_calls(MSG_CLAIM), 0);
         assert_int_equal(feed(0, first, 2, 1).status, ERR_CONFLICT);
         assert_int_equal(close_stream(0, first, CLOSE_STOPPED), ERR_NOT_FOUND);
         expect_state("live");
-        assert_int_equal(feed(1, o.handle, 0, 2).status, 0);
+        struct media_reply taken = feed(1, o.handle, 0, 2);
+        assert_int_equal(taken.status, 0);
+        assert_int_equal(taken.stored_us, CHUNK_US);
         assert_int_equal(pipeline->frames, 2);
         assert_int_equal(pipeline->configs, 1);
         assert_true(pipeline->first_flags & FRAME_CONFIG); /* before the frames that need it */

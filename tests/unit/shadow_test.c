@@ -109,7 +109,7 @@ static void test_a_shadow_takes_up_the_leaders_session_in_the_leaders_words(void
         assert_int_equal(o.generation, 7);
         assert_int_equal(o.epoch_us, EPOCH);
         assert_int_equal(o.skew_us, 0); /* the leader's clock is the stream's */
-        assert_int_equal(o.resume_us, 4 * US_PER_S);
+        assert_int_equal(push_stored_us(ss.first->push), 4 * US_PER_S);
         assert_int_equal(pipeline->o.epoch_us, EPOCH);
         assert_int_equal(pipeline->o.resume[0].end_us, 4 * US_PER_S);
         assert_true(pipeline->o.lockstep_segments > 0);

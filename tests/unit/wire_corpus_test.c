@@ -81,7 +81,7 @@ static void test_media(void **state)
                          .publisher = "10.0.0.1", .encoder = "obs", .title = "A title", .codecs = {CODEC_H264, CODEC_AAC},
                          .config = {{avcc, sizeof(avcc)}, {asc, sizeof(asc)}}};
         struct open beside = o;
-        struct open_reply answer = {.handle = 1, .session = "s-1", .epoch_us = EPOCH_US, .generation = 2, .resume_us = 600000,
+        struct open_reply answer = {.handle = 1, .session = "s-1", .epoch_us = EPOCH_US, .generation = 2,
                                     .skew_us = 1000, .keeps_time = 1, .standby = 1, .node = "transcoder-1"};
         struct open_reply refused = {.status = ERR_FULL, .text = "at max_sessions"};
         struct close_stream end = {.handle = 1};
