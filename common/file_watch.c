@@ -9,9 +9,13 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include "common/magic.h"
 #include "common/mem.h"
 
+#define FILE_WATCH_MAGIC 0x46574348
+
 struct file_watch {
+        uint32_t magic;
         uv_timer_t timer;
         char **paths;
         size_t count;
@@ -91,7 +95,7 @@ static XXH64_hash_t look(const struct file_watch *w)
 
 static void on_timer(uv_timer_t *timer)
 {
-        struct file_watch *w = timer->data;
+        struct file_watch *w = magic_check(timer->data, FILE_WATCH_MAGIC);
         XXH64_hash_t seen = look(w);
         bool settled = seen == w->seen;
         w->seen = seen;
@@ -105,6 +109,7 @@ struct file_watch *file_watch_open(uv_loop_t *loop, const char *const *paths, si
                                    void *arg)
 {
         struct file_watch *w = mem_alloc(sizeof(*w));
+        w->magic = FILE_WATCH_MAGIC;
         w->changed = changed;
         w->arg = arg;
         w->paths = mem_alloc((count + 1) * sizeof(*w->paths));
@@ -122,10 +127,11 @@ struct file_watch *file_watch_open(uv_loop_t *loop, const char *const *paths, si
 
 static void on_closed(uv_handle_t *handle)
 {
-        struct file_watch *w = handle->data;
+        struct file_watch *w = magic_check(handle->data, FILE_WATCH_MAGIC);
         for (size_t i = 0; i < w->count; i++)
                 free(w->paths[i]);
         free(w->paths);
+        w->magic = 0;
         free(w);
 }
 

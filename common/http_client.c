@@ -11,12 +11,16 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 
 #define IDLE_CONNECTIONS 8 /* kept open for the next request */
 #define PROTOCOLS "http,https"
 
+#define REQUEST_MAGIC 0x48524551
+
 struct http_request {
+        uint32_t magic;
         struct http_client *client;
         struct http_request *next, **link; /* in client->requests */
         CURL *easy;
@@ -29,7 +33,10 @@ struct http_request {
         bool too_long;
 };
 
+#define CLIENT_MAGIC 0x48434c49
+
 struct http_client {
+        uint32_t magic;
         uv_loop_t *loop;
         CURLM *multi;
         uv_timer_t timer;
@@ -42,8 +49,11 @@ struct http_client {
         bool closing;
 };
 
+#define WATCH_MAGIC 0x48574154
+
 /* One socket of libcurl's. */
 struct watch {
+        uint32_t magic;
         uv_poll_t poll;
         struct http_client *client;
         curl_socket_t socket;
@@ -55,6 +65,7 @@ static void handle_gone(struct http_client *c)
         if (--c->handles > 0)
                 return;
         free(c->ca_file);
+        c->magic = 0;
         free(c);
 }
 
@@ -71,6 +82,7 @@ static void request_free(struct http_request *r)
         curl_easy_cleanup(r->easy);
         curl_slist_free_all(r->headers);
         free(r->body);
+        r->magic = 0;
         free(r);
 }
 
@@ -133,7 +145,7 @@ static void finish_all(struct http_client *c)
                 if (msg->msg != CURLMSG_DONE)
                         continue;
                 curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &r);
-                finish(r, msg->data.result);
+                finish(magic_check(r, REQUEST_MAGIC), msg->data.result);
         }
 }
 
@@ -141,7 +153,7 @@ static void finish_all(struct http_client *c)
 
 static void on_timer(uv_timer_t *t)
 {
-        struct http_client *c = t->data;
+        struct http_client *c = magic_check(t->data, CLIENT_MAGIC);
         int running;
         curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
         finish_all(c);
@@ -149,7 +161,7 @@ static void on_timer(uv_timer_t *t)
 
 static int curl_wants_timer(CURLM *multi, long timeout_ms, void *arg)
 {
-        struct http_client *c = arg;
+        struct http_client *c = magic_check(arg, CLIENT_MAGIC);
         (void)multi;
         if (c->closing)
                 return 0;
@@ -162,7 +174,7 @@ static int curl_wants_timer(CURLM *multi, long timeout_ms, void *arg)
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-        struct watch *w = poll->data;
+        struct watch *w = magic_check(poll->data, WATCH_MAGIC);
         struct http_client *c = w->client;
         int running, flags = status < 0 ? CURL_CSELECT_ERR : 0;
         flags |= (events & UV_READABLE ? CURL_CSELECT_IN : 0) | (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
@@ -172,16 +184,17 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static void on_watch_closed(uv_handle_t *h)
 {
-        struct watch *w = h->data;
+        struct watch *w = magic_check(h->data, WATCH_MAGIC);
         struct http_client *c = w->client;
+        w->magic = 0;
         free(w);
         handle_gone(c);
 }
 
 static int curl_wants_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *assigned)
 {
-        struct http_client *c = arg;
-        struct watch *w = assigned;
+        struct http_client *c = magic_check(arg, CLIENT_MAGIC);
+        struct watch *w = assigned ? magic_check(assigned, WATCH_MAGIC) : NULL;
         (void)easy;
         if (what == CURL_POLL_REMOVE) {
                 if (!w)
@@ -193,6 +206,7 @@ static int curl_wants_socket(CURL *easy, curl_socket_t socket, int what, void *a
         }
         if (!w) {
                 w = mem_alloc(sizeof(*w));
+                w->magic = WATCH_MAGIC;
                 w->client = c;
                 w->socket = socket;
                 if (uv_poll_init_socket(c->loop, &w->poll, socket)) {
@@ -211,7 +225,7 @@ static int curl_wants_socket(CURL *easy, curl_socket_t socket, int what, void *a
 
 static size_t on_body(char *data, size_t one, size_t len, void *arg)
 {
-        struct http_request *r = arg;
+        struct http_request *r = magic_check(arg, REQUEST_MAGIC);
         (void)one;
         if (len > r->client->answer_bytes - r->body_len) {
                 r->too_long = true;
@@ -246,7 +260,7 @@ static int64_t max_age(const char *value)
 static size_t on_header(char *data, size_t one, size_t len, void *arg)
 {
         static const char name[] = "cache-control:";
-        struct http_request *r = arg;
+        struct http_request *r = magic_check(arg, REQUEST_MAGIC);
         char value[256];
         (void)one;
         r->header_len += len;
@@ -325,6 +339,7 @@ int http_client_ask(struct http_client *c, const struct http_ask *ask,
         if (c->in_flight >= c->in_flight_max)
                 return ERR_FULL;
         struct http_request *r = mem_alloc(sizeof(*r));
+        r->magic = REQUEST_MAGIC;
         r->client = c;
         r->done = done;
         r->arg = arg;
@@ -368,6 +383,7 @@ unsigned http_client_in_flight(const struct http_client *c)
 void http_client_open(struct http_client **out, uv_loop_t *loop, const struct http_client_limits *limits)
 {
         struct http_client *c = mem_alloc(sizeof(*c));
+        c->magic = CLIENT_MAGIC;
         curl_global_init(CURL_GLOBAL_DEFAULT); /* counts its callers */
         c->loop = loop;
         c->multi = curl_multi_init();
@@ -389,7 +405,7 @@ void http_client_open(struct http_client **out, uv_loop_t *loop, const struct ht
 
 static void on_timer_closed(uv_handle_t *h)
 {
-        handle_gone(h->data);
+        handle_gone(magic_check(h->data, CLIENT_MAGIC));
 }
 
 void http_client_close(struct http_client **cp)

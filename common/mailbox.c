@@ -2,6 +2,10 @@
 
 #include <assert.h>
 
+#include "common/magic.h"
+
+#define MAILBOX_MAGIC 0x4d41494c
+
 /* One wake-up delivers at most this many before the loop turns again, so that a busy poster cannot starve timers. */
 #define DELIVER_MAX 1024
 
@@ -21,7 +25,7 @@ static struct mail *take_first(struct mailbox *mb)
 /* deliver() may close the mailbox; the memory lives until the loop has run the close callback, and the queue is empty. */
 static void on_wake(uv_async_t *wake)
 {
-        struct mailbox *mb = wake->data;
+        struct mailbox *mb = magic_check(wake->data, MAILBOX_MAGIC);
         struct mail *mail;
         for (int n = 0; n < DELIVER_MAX; n++) {
                 mail = take_first(mb);
@@ -39,6 +43,7 @@ void mailbox_open(struct mailbox *mb, uv_loop_t *loop)
         int rv = uv_async_init(loop, &mb->wake, on_wake);
         assert(rv == 0);
         (void)rv;
+        mb->magic = MAILBOX_MAGIC;
         mb->wake.data = mb;
         pthread_mutex_init(&mb->lock, NULL);
         mb->first = NULL;
@@ -60,7 +65,8 @@ void mailbox_post(struct mailbox *mb, struct mail *mail)
 
 static void on_closed(uv_handle_t *handle)
 {
-        struct mailbox *mb = handle->data;
+        struct mailbox *mb = magic_check(handle->data, MAILBOX_MAGIC);
+        mb->magic = 0;
         pthread_mutex_destroy(&mb->lock);
         if (mb->closed)
                 mb->closed(mb);

@@ -17,6 +17,7 @@ struct mail {
 };
 
 struct mailbox {
+        uint32_t magic;
         uv_async_t wake;
         pthread_mutex_t lock; /* guards first, last */
         struct mail *first, **last;

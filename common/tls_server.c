@@ -21,6 +21,7 @@
 #include "common/daemon/metrics.h"
 #include "common/err.h"
 #include "common/file_watch.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "common/tls_tickets.h"
 
@@ -50,7 +51,10 @@ struct trouble {
         unsigned count;
 };
 
+#define TLS_SERVER_MAGIC 0x544c5353
+
 struct tls_server {
+        uint32_t magic;
         char *directory;
         bool kernel;
         struct tls_tickets *tickets; /* NULL: there are none */
@@ -183,7 +187,7 @@ static struct pairs *pairs_now(struct tls_server *s)
 static int on_server_name(SSL *ssl, int *alert, void *arg)
 {
         const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-        struct pairs *all = pairs_now(arg);
+        struct pairs *all = pairs_now(magic_check(arg, TLS_SERVER_MAGIC));
         const struct pair *first = pair_for(all, host);
         (void)alert;
         SSL_set_SSL_CTX(ssl, first->ctx);
@@ -195,7 +199,7 @@ static int on_server_name(SSL *ssl, int *alert, void *arg)
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
                    unsigned offered_len, void *arg)
 {
-        const struct tls_server *s = arg;
+        const struct tls_server *s = magic_check(arg, TLS_SERVER_MAGIC);
         unsigned char *chosen;
         (void)ssl;
         if (!s->alpn_len ||
@@ -515,7 +519,7 @@ static void read_again(struct tls_server *s, bool changed)
 
 static void on_retry(uv_timer_t *timer)
 {
-        read_again(timer->data, false);
+        read_again(magic_check(timer->data, TLS_SERVER_MAGIC), false);
 }
 
 void tls_server_set_ticket_secret(struct tls_server *s, const char *secret)
@@ -536,7 +540,7 @@ void tls_server_reload(struct tls_server *s)
 
 static void on_changed(void *arg)
 {
-        struct tls_server *s = arg;
+        struct tls_server *s = magic_check(arg, TLS_SERVER_MAGIC);
         log_info("msg=\"certificates have changed\"");
         read_again(s, true);
 }
@@ -558,6 +562,7 @@ static void take_alpn(struct tls_server *s, const char *const *alpn)
 int tls_server_open(struct tls_server **out, uv_loop_t *loop, const struct tls_server_config *cfg)
 {
         struct tls_server *s = mem_alloc(sizeof(*s));
+        s->magic = TLS_SERVER_MAGIC;
         struct trouble trouble = {0};
         s->directory = mem_strdup(cfg->directory);
         s->tickets = cfg->tickets ? tls_tickets_open() : NULL;
@@ -601,7 +606,9 @@ unsigned tls_server_pairs(const struct tls_server *s)
 
 static void on_closed(uv_handle_t *retry)
 {
-        free(retry->data);
+        struct tls_server *s = magic_check(retry->data, TLS_SERVER_MAGIC);
+        s->magic = 0;
+        free(s);
 }
 
 void tls_server_close(struct tls_server **sp)

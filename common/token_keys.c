@@ -7,11 +7,15 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/file_watch.h"
+#include "common/magic.h"
 #include "common/mem.h"
 
 #define WHY_MAX 200
 
+#define TOKEN_KEYS_MAGIC 0x544f4b45
+
 struct token_keys {
+        uint32_t magic;
         const char *setting;
         char *path;
         struct jwt_keys *keys; /* NULL: there is no file, or none could be used yet */
@@ -66,12 +70,12 @@ static void read_again(struct token_keys *k);
 
 static void on_retry(uv_timer_t *timer)
 {
-        read_again(timer->data);
+        read_again(magic_check(timer->data, TOKEN_KEYS_MAGIC));
 }
 
 static void on_file_changed(void *arg)
 {
-        read_again(arg);
+        read_again(magic_check(arg, TOKEN_KEYS_MAGIC));
 }
 
 /* Whether it has to be tried again. */
@@ -104,6 +108,7 @@ int token_keys_open(struct token_keys **out, uv_loop_t *loop, const char *settin
                     void *arg)
 {
         struct token_keys *k = mem_alloc(sizeof(*k));
+        k->magic = TOKEN_KEYS_MAGIC;
         k->setting = setting;
         k->changed = changed;
         k->arg = arg;
@@ -133,8 +138,9 @@ struct jwt_keys *token_keys_now(const struct token_keys *k)
 
 static void on_closed(uv_handle_t *handle)
 {
-        struct token_keys *k = handle->data;
+        struct token_keys *k = magic_check(handle->data, TOKEN_KEYS_MAGIC);
         free(k->path);
+        k->magic = 0;
         free(k);
 }
 

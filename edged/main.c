@@ -13,6 +13,7 @@
 #include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mailbox.h"
 #include "common/networks.h"
 #include "common/tls_server.h"
@@ -181,7 +182,10 @@ static const struct config_key keys[] = {
         {.name = NULL, .check = check_start},
 };
 
+#define EDGE_MAGIC 0x45444745
+
 struct edge {
+        uint32_t magic;
         struct daemon daemon;
         struct config config;
         struct mailbox mailbox;
@@ -207,7 +211,7 @@ struct edge {
         int64_t phase_until_us;
 };
 
-static struct edge edge;
+static struct edge edge = {.magic = EDGE_MAGIC};
 
 /* ---- readiness and housekeeping ------------------------------------------------------------------------------- */
 
@@ -227,7 +231,7 @@ static void show_readiness(struct edge *e)
 
 static void on_nodes_changed(void *arg)
 {
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         show_readiness(e);
         if (e->fills)
                 fills_nodes_changed(e->fills);
@@ -238,14 +242,14 @@ static void on_nodes_changed(void *arg)
 /* What was paid for is there, or nobody can say: that was no stranger's fault. */
 static void on_too_deep(void *arg, struct object *o)
 {
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         if (e->serve)
                 serve_turn_away(e->serve, o);
 }
 
 static void on_settled(void *arg, struct object *o, const struct key *key, bool there)
 {
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         if (there)
                 census_saw(e->census, key);
         if (o->charge.paid)
@@ -255,13 +259,13 @@ static void on_settled(void *arg, struct object *o, const struct key *key, bool 
 
 static void on_left(void *arg, struct object *o, const struct key *key, bool grew)
 {
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         follow_left(e->follow, o, key, grew, clock_mono_us());
 }
 
 static void on_housekeeping(uv_timer_t *timer)
 {
-        struct edge *e = timer->data;
+        struct edge *e = magic_check(timer->data, EDGE_MAGIC);
         show_readiness(e); /* a node that asked here may be one to ask again by now (upstream.h) */
         http_sweep(e->http, clock_mono_us());
         metric_set(&stats_cache_bytes, (int64_t)cache_bytes(e->cache));
@@ -285,7 +289,7 @@ static void on_housekeeping(uv_timer_t *timer)
 static void list_viewers(void *arg, metric_put put, void *to)
 {
         static const char *const kinds[AUDIENCE_KINDS] = {[AUDIENCE_PICTURE] = "picture", [AUDIENCE_SOUND] = "sound"};
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         struct audience_row rows[AUDIENCE_STREAMS + 1];
         char labels[METRIC_LABELS_MAX];
         size_t count = audience_rows(e->audience, rows);
@@ -307,7 +311,7 @@ static void end_expired(struct edge *e)
 
 static void on_expiry(uv_timer_t *timer)
 {
-        end_expired(timer->data);
+        end_expired(magic_check(timer->data, EDGE_MAGIC));
 }
 
 static void apply_access(struct edge *e)
@@ -322,12 +326,12 @@ static void apply_access(struct edge *e)
 
 static void on_keys_changed(void *arg)
 {
-        apply_access(arg);
+        apply_access(magic_check(arg, EDGE_MAGIC));
 }
 
 static void on_reloaded(void *arg)
 {
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         if (!e->token_keys) /* closed: this is the end */
                 return;
         token_keys_reload(e->token_keys, e->config.view_jwks);
@@ -385,7 +389,7 @@ static void finish_answers(struct edge *e)
 
 static void on_drain(uv_timer_t *timer)
 {
-        struct edge *e = timer->data;
+        struct edge *e = magic_check(timer->data, EDGE_MAGIC);
         if (e->phase == DRAINING && clock_mono_us() >= e->phase_until_us)
                 finish_answers(e);
         if (e->phase == DRAINING || (http_busy(e->http) > 0 && clock_mono_us() < e->phase_until_us))
@@ -398,7 +402,7 @@ static void on_drain(uv_timer_t *timer)
 
 static void on_stop(void *arg)
 {
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         log_info("msg=stopping clients=%lld drain_ms=%lld", (long long)metric_get(&stats_clients),
                  (long long)e->config.drain_ms);
         e->phase = DRAINING;
@@ -411,7 +415,7 @@ static void on_stop(void *arg)
 /* A second SIGTERM ends the phase that is. */
 static void on_hurry(void *arg)
 {
-        struct edge *e = arg;
+        struct edge *e = magic_check(arg, EDGE_MAGIC);
         e->phase_until_us = 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/daemon/log.h"
+#include "common/magic.h"
 #include "ingestd/publications.h"
 #include "proto/check.h"
 
@@ -39,7 +40,7 @@ static json_t *publisher_json(const struct publication_view *v)
 
 static void get_publishers(void *arg, struct admin_call *call)
 {
-        const struct publications *in = arg;
+        const struct publications *in = magic_check(arg, PUBLICATIONS_MAGIC);
         json_t *list = json_array();
         unsigned left_out = 0;
         for (struct publication *p = in->first; p; p = publication_next(p)) {
@@ -55,7 +56,7 @@ static void get_publishers(void *arg, struct admin_call *call)
 
 static void post_kick(void *arg, struct admin_call *call)
 {
-        struct publications *in = arg;
+        struct publications *in = magic_check(arg, PUBLICATIONS_MAGIC);
         char quoted[WHY_MAX * 4 + 8];
         const char *stream = admin_text(call, "stream", 1, STREAM_ID_MAX);
         if (!stream)

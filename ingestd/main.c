@@ -11,6 +11,7 @@
 #include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/networks.h"
 #include "common/tls_server.h"
 #include "common/token_keys.h"
@@ -137,7 +138,10 @@ static const struct config_key keys[] = {
 #define KEPT_BYTES_LEAST ((size_t)64 << 20)
 #define FILES_BESIDE_BROADCASTERS 128 /* descriptors for the admin port, webhooks, nng, files that are read again */
 
+#define SERVER_MAGIC 0x494e4744
+
 struct server {
+        uint32_t magic;
         struct config config;
         struct daemon daemon;
         struct publications publications;
@@ -161,7 +165,7 @@ static void tell_ready(struct server *s)
 
 static void on_live(void *arg, size_t transcoders)
 {
-        struct server *s = arg;
+        struct server *s = magic_check(arg, SERVER_MAGIC);
         if (!s->transcoders) /* during transcoders_open() */
                 return;
         tell_ready(s);
@@ -171,7 +175,7 @@ static void on_live(void *arg, size_t transcoders)
 
 static void on_gone(void *arg, const struct rpc_client *client)
 {
-        struct server *s = arg;
+        struct server *s = magic_check(arg, SERVER_MAGIC);
         publications_lose(&s->publications, client);
 }
 
@@ -191,12 +195,12 @@ static void finish(struct server *s)
 
 static void on_emptied(void *arg)
 {
-        finish(arg);
+        finish(magic_check(arg, SERVER_MAGIC));
 }
 
 static void on_rtmp_closed(void *arg)
 {
-        struct server *s = arg;
+        struct server *s = magic_check(arg, SERVER_MAGIC);
         s->rtmp_closed = true;
         finish(s);
 }
@@ -214,7 +218,7 @@ static void close_rtmp(struct server *s)
 
 static void on_drain_timer(uv_timer_t *timer)
 {
-        struct server *s = timer->data;
+        struct server *s = magic_check(timer->data, SERVER_MAGIC);
         if (s->publications.live == 0 || clock_mono_us() >= s->drained_by_us)
                 close_rtmp(s);
 }
@@ -232,13 +236,13 @@ static void drain(struct server *s)
 
 static void on_leave_timer(uv_timer_t *timer)
 {
-        drain(timer->data);
+        drain(magic_check(timer->data, SERVER_MAGIC));
 }
 
 /* A load balancer has to see that this node leaves before it refuses anybody. */
 static void stop(void *arg)
 {
-        struct server *s = arg;
+        struct server *s = magic_check(arg, SERVER_MAGIC);
         s->stopping = true;
         s->daemon.self.draining = true;
         tell_ready(s);
@@ -252,7 +256,7 @@ static void stop(void *arg)
 
 static void reloaded(void *arg)
 {
-        struct server *s = arg;
+        struct server *s = magic_check(arg, SERVER_MAGIC);
         if (s->rtmp_closed)
                 return;
         if (s->tls)
@@ -312,7 +316,7 @@ static int open_sockets(struct server *s)
 
 int main(int argc, char **argv)
 {
-        static struct server s;
+        static struct server s = {.magic = SERVER_MAGIC};
         daemon_init(&s.daemon, "ingestd", ROLE_INGESTD, keys, &s.config, argc, argv, stop, reloaded, &s);
         srand((unsigned)clock_wall_us());
         rtmp_server_register_metrics();
@@ -320,6 +324,7 @@ int main(int argc, char **argv)
         tls_server_register_metrics();
         stats_register();
         s.publications = (struct publications){
+                .magic = PUBLICATIONS_MAGIC,
                 .limits = &s.config.limits,
                 .relays = {.loop = s.daemon.loop, .link = &transcoders_link, .gather_ms = (unsigned)s.config.gather_ms},
                 .emptied = on_emptied,

@@ -35,8 +35,11 @@ struct publication_limits {
         json_t *redundancy;     /* redundancy_config.h; NULL: none */
 };
 
+#define PUBLICATIONS_MAGIC 0x5055424c
+
 /* What the publications of a daemon share. */
 struct publications {
+        uint32_t magic;
         const struct publication_limits *limits;
         struct relays relays;
         struct publication *first; /* all of them, newest first */

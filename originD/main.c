@@ -14,6 +14,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/http_client.h"
+#include "common/magic.h"
 #include "originD/api.h"
 #include "originD/archive/archive.h"
 #include "originD/archive/archiver.h"
@@ -107,7 +108,10 @@ static const struct config_key keys[] = {
         {.name = NULL, .check = cluster_check_listener},
 };
 
+#define ORIGIN_MAGIC 0x4f524947
+
 struct origin {
+        uint32_t magic;
         struct config config;
         struct daemon daemon;
         struct store store;
@@ -188,7 +192,7 @@ static void open_for_readers(struct origin *o)
 
 static const char *elsewhere(void *arg, const struct key *key, const struct session *than, unsigned nth)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         const char *peer = catch_up_elsewhere(o->catch_up, key, than, &nth);
         const struct session *s = peer || than || (key->kind != KEY_SEGMENT && key->kind != KEY_PICTURE) ? NULL : store_session(&o->store, key->session);
         return s ? fills_elsewhere(o->fills, s, key, nth) : peer;
@@ -196,7 +200,7 @@ static const char *elsewhere(void *arg, const struct key *key, const struct sess
 
 static void settled(void *arg)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         o->settled = true;
         serve_settled(&o->serve);
         writers_settled(&o->writers);
@@ -205,14 +209,14 @@ static void settled(void *arg)
 
 static void caught_up(void *arg)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         o->caught_up = true;
         tell_ready(o);
 }
 
 static void peers_are_others(void *arg)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         catch_up_peers_changed(o->catch_up);
         webhooks_peers_changed(o->webhooks);
 }
@@ -244,14 +248,14 @@ static void open_peers(struct origin *o)
 
 static void removing_here(void *arg, const char *stream, const char *session)
 {
-        const struct origin *o = arg;
+        const struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         if (o->archives)
                 discards_note(o->config.data_dir, stream, session);
 }
 
 static void removed_here(void *arg, const char *stream, const char *session)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         if (o->discards)
                 discards_add(o->discards, stream, session);
 }
@@ -288,7 +292,7 @@ static void begin_archiving(struct origin *o)
 /* An origin that does not see what it has would tell others that it is not there, and write over it. */
 static void store_ready(void *arg, int status)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         if (o->stopping)
                 return;
         if (status) {
@@ -312,7 +316,7 @@ static void store_ready(void *arg, int status)
 /* A start that takes long: recordings can be watched, and without peers what was live, as soon as they are known. */
 static void store_slow(void *arg)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         if (o->stopping)
                 return;
         open_for_readers(o);
@@ -322,7 +326,7 @@ static void store_slow(void *arg)
 
 static void session_changed(void *arg, struct session *s)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         serve_changed(&o->serve, s);
         writers_session_changed(&o->writers, s);
         webhooks_session_changed(o->webhooks, s);
@@ -333,13 +337,13 @@ static void session_changed(void *arg, struct session *s)
 static void space_changed(void *arg, int why_not)
 {
         (void)why_not;
-        tell_ready(arg);
+        tell_ready(magic_check(arg, ORIGIN_MAGIC));
 }
 
 /* The last write is on the disk and answered; no HTTP thread is left. */
 static void part_stopped(void *arg)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         if (--o->closing)
                 return;
         if (o->claim_server)
@@ -367,7 +371,7 @@ static void part_stopped(void *arg)
 
 static void stop(void *arg)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         o->stopping = true;
         o->daemon.self.draining = true;
         tell_ready(o);
@@ -401,13 +405,13 @@ static void stop(void *arg)
 
 static void reloaded(void *arg)
 {
-        struct origin *o = arg;
+        struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         webhooks_configure(o->webhooks, o->config.webhooks);
 }
 
 static struct buf *settled_events(void *arg)
 {
-        return webhooks_settled(((struct origin *)arg)->webhooks);
+        return webhooks_settled(((struct origin *)magic_check(arg, ORIGIN_MAGIC))->webhooks);
 }
 
 static void open_webhooks(struct origin *o)
@@ -425,7 +429,7 @@ static void open_webhooks(struct origin *o)
 
 int main(int argc, char **argv)
 {
-        static struct origin o;
+        static struct origin o = {.magic = ORIGIN_MAGIC};
         daemon_init(&o.daemon, "originD", ROLE_ORIGIND, keys, &o.config, argc, argv, stop, reloaded, &o);
         stats_register();
         stat_set(STAT_MIN_FREE_BYTES, o.config.min_free_bytes);

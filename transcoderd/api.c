@@ -49,7 +49,7 @@ static json_t *session_json(const struct session *s)
 
 static void get_sessions(void *arg, struct admin_call *call)
 {
-        const struct sessions *ss = arg;
+        const struct sessions *ss = magic_check(arg, SESSIONS_MAGIC);
         json_t *list = json_array();
         for (const struct session *s = ss->first; s; s = s->next)
                 json_array_append_new(list, session_json(s));

@@ -75,7 +75,7 @@ static void look_for_starts(struct sessions *ss)
 
 void beginnings_look(uv_timer_t *t)
 {
-        struct sessions *ss = t->data;
+        struct sessions *ss = magic_check(t->data, SESSIONS_MAGIC);
         int64_t now_us = clock_mono_us();
         for (struct session *s = ss->first; s; s = s->next) {
                 if (starts_takes_long(&s->start, now_us))

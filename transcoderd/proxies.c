@@ -157,7 +157,7 @@ static void handle_open(struct sessions *ss, struct rpc_request *req, int64_t un
 
 void proxies_again(void *sessions, struct rpc_request *open, int64_t until_us)
 {
-        handle_open(sessions, open, until_us, true);
+        handle_open(magic_check(sessions, SESSIONS_MAGIC), open, until_us, true);
 }
 
 /* ---- MEDIA ---------------------------------------------------------------------------------------------------------- */
@@ -335,21 +335,22 @@ static void handle_close(struct sessions *ss, struct rpc_request *req)
 
 void proxies_handle(void *arg, struct rpc_request *req)
 {
+        struct sessions *ss = magic_check(arg, SESSIONS_MAGIC);
         switch (req->type) {
         case MSG_OPEN:
-                handle_open(arg, req, clock_mono_us() + OPENS_WAIT_US, false);
+                handle_open(ss, req, clock_mono_us() + OPENS_WAIT_US, false);
                 break;
         case MSG_MEDIA:
-                handle_media(arg, req);
+                handle_media(ss, req);
                 break;
         case MSG_MEDIA_MANY:
-                handle_media_many(arg, req);
+                handle_media_many(ss, req);
                 break;
         case MSG_MEDIA_TOLD:
-                handle_media_told(arg, req);
+                handle_media_told(ss, req);
                 break;
         case MSG_CLOSE:
-                handle_close(arg, req);
+                handle_close(ss, req);
                 break;
         default:
                 rpc_drop(req, "not a message for this port");

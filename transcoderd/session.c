@@ -25,7 +25,7 @@ static const struct state claiming, queued, live, grace, draining, ending, leavi
 
 static void on_track(void *arg, const struct track_info *info)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         if (info->track >= SESSION_TRACKS_MAX) {
                 s->failed = true;
                 log_error("session=%s track=%s msg=\"more than %d tracks\"", s->id, info->name, SESSION_TRACKS_MAX);
@@ -38,7 +38,7 @@ static void on_track(void *arg, const struct track_info *info)
 
 static void on_chunk(void *arg, const struct chunk *c)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         struct chunk chunk = *c;
         int64_t end_us = c->start_us + c->duration_us;
         bool shown = s->recent.tracks[c->track].info.kind < TRACK_KINDS;
@@ -58,13 +58,13 @@ static void on_chunk(void *arg, const struct chunk *c)
 
 static void on_ready(void *arg)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         beginnings_end(s);
 }
 
 static void on_drained(void *arg, int64_t end_us)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         s->end_us = end_us > s->end_us ? end_us : s->end_us;
         s->drained = true;
         session_run(s);
@@ -91,7 +91,7 @@ static int encoding_failed(struct session *s, int err, const char *text)
 
 static void on_failed(void *arg, int err, const char *text)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         char quoted[256];
         log_error("session=%s stream=%s error=\"%s\" msg=\"encoding failed\" why=%s", s->id, s->stream, err_text(err),
                   log_quote(quoted, sizeof(quoted), text));
@@ -154,7 +154,7 @@ static void take_its_time(struct session *s)
 
 static void on_claimed(void *arg, int err, const struct origin *origin, const struct claim_reply *m)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         s->claiming = NULL;
         s->answered = true;
         s->claim_err = err;
@@ -176,7 +176,7 @@ static void on_claimed(void *arg, int err, const struct origin *origin, const st
 
 static void on_fenced(void *arg)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         metric_add(s->all->draining ? &stats_handed_over : &stats_fenced, 1);
         broadcaster_retire_all(s, ERR_FENCED);
         s->handed_over = s->all->draining;
@@ -186,7 +186,7 @@ static void on_fenced(void *arg)
 
 static void on_lost(void *arg)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         s->given_up = "the origin does not have it any more";
         session_run(s);
 }
@@ -194,7 +194,7 @@ static void on_lost(void *arg)
 /* What is stored is kept; the next session begins with tracks of its own. */
 static void on_refused(void *arg, const char *track, int err)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         if (strcmp(track, PICTURES_TRACK) == 0) {
                 log_warn("session=%s stream=%s error=\"%s\" msg=\"an origin does not take still pictures; the session goes on without\"", s->id,
                          s->stream, err_text(err));
@@ -208,7 +208,7 @@ static void on_refused(void *arg, const char *track, int err)
 
 static void on_ended(void *arg, int err)
 {
-        struct session *s = arg;
+        struct session *s = magic_check(arg, SESSION_MAGIC);
         s->claim_err = err;
         s->ended = true;
         session_run(s);
@@ -480,6 +480,7 @@ static void session_free(struct session *s)
         }
         for (int k = 0; k < TRACK_KINDS; k++)
                 buf_unref(&s->config[k]);
+        s->magic = 0;
         free(s);
 }
 
@@ -572,7 +573,7 @@ struct session *session_new(struct sessions *ss, const struct open *m, struct rp
         struct session *s = mem_alloc(sizeof(*s));
         bool beside = m->when & OPEN_BESIDE;
         int64_t skew_us = broadcaster_skew_us(m, 0);
-        *s = (struct session){.all = ss, .state = &claiming, .opening = opening,
+        *s = (struct session){.magic = SESSION_MAGIC, .all = ss, .state = &claiming, .opening = opening,
                               .epoch_us = m->epoch_us + (beside || is_far(skew_us) ? 0 : skew_us), /* its leader has told the proxy its clock */
                               .opening_skew_us = skew_us, .offered_epoch_us = m->epoch_us + skew_us, .begun_us = clock_mono_us(),
                               .start_by_us = start_by_us, .lockstep = m->lockstep,

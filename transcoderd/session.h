@@ -26,6 +26,7 @@
 #include <stdbool.h>
 
 #include "common/cluster/rpc.h"
+#include "common/magic.h"
 #include "common/mailbox.h"
 #include "transcoderd/broadcaster.h"
 #include "transcoderd/capacity.h"
@@ -49,7 +50,10 @@ struct state {
         const struct state *(*step)(struct session *s);
 };
 
+#define SESSION_MAGIC 0x53455353
+
 struct session {
+        uint32_t magic;
         struct session *next, **link;
         struct sessions *all;
         const struct state *state;
@@ -106,7 +110,10 @@ struct session {
         int64_t end_us;       /* media time up to which there are chunks */
 };
 
+#define SESSIONS_MAGIC 0x53535353
+
 struct sessions {
+        uint32_t magic;
         uv_loop_t *loop;
         struct mailbox *mailbox;
         struct reaper *reaper;

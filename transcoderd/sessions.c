@@ -91,11 +91,12 @@ void sessions_tick(struct sessions *ss, int64_t now_us)
 
 static void on_tick(uv_timer_t *t)
 {
-        sessions_tick(t->data, clock_mono_us());
+        sessions_tick(magic_check(t->data, SESSIONS_MAGIC), clock_mono_us());
 }
 
 void sessions_start(struct sessions *ss)
 {
+        ss->magic = SESSIONS_MAGIC;
         uv_timer_init(ss->loop, &ss->starter);
         ss->starter.data = ss;
         uv_timer_init(ss->loop, &ss->ticker);
@@ -113,7 +114,7 @@ void sessions_poke(struct sessions *ss)
 
 void sessions_have_room(void *sessions)
 {
-        struct sessions *ss = sessions;
+        struct sessions *ss = magic_check(sessions, SESSIONS_MAGIC);
         opens_look(&ss->opens, NULL);
 }
 

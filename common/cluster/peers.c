@@ -12,6 +12,7 @@
 #include "common/daemon/log.h"
 #include "common/daemon/metrics.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 
 #define NAMES_MAX 64
@@ -20,8 +21,11 @@
 
 #define TWIN_LOOKS 3 /* PEERS_RESOLVE_MS apart */
 
+#define NAME_MAGIC 0x4e414d45
+
 /* One configured host:port and the addresses it had at the last answer. */
 struct name {
+        uint32_t magic;
         struct peers *peers;
         char host[HOST_MAX + 1], port[6];
         uv_getaddrinfo_t lookup;
@@ -38,7 +42,10 @@ struct node {
         unsigned twin_looks;     /* how often in a row its id was another live node's too */
 };
 
+#define PEERS_MAGIC 0x50454552
+
 struct peers {
+        uint32_t magic;
         uv_loop_t *loop;
         uv_timer_t timer;
         const struct node_identity *self;
@@ -298,6 +305,7 @@ static void release_peers(struct peers *p)
                 return;
         for (size_t i = 0; i < p->name_count; i++)
                 free(p->names[i].addresses);
+        p->magic = 0;
         free(p);
 }
 
@@ -330,7 +338,7 @@ static void log_lookup(struct name *name, int status)
 /* A name that does not exist any more has no addresses; of any other failure nothing is concluded. */
 static void on_lookup(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
-        struct name *name = req->data;
+        struct name *name = magic_check(req->data, NAME_MAGIC);
         struct peers *p = name->peers;
         name->looking = false;
         if (!p->closing) {
@@ -375,7 +383,7 @@ static bool take_numeric(struct name *name)
 
 static void on_timer(uv_timer_t *timer)
 {
-        struct peers *p = timer->data;
+        struct peers *p = magic_check(timer->data, PEERS_MAGIC);
         for (size_t i = 0; i < p->name_count; i++) {
                 struct sockaddr_in6 any;
                 struct name *name = &p->names[i];
@@ -396,6 +404,7 @@ static void open_names(struct peers *p, const char *list)
                 if (parse_name(&list, name->host, name->port) != 0)
                         continue;
                 p->name_count++;
+                name->magic = NAME_MAGIC;
                 name->peers = p;
                 name->addresses = mem_alloc(ADDRESSES_MAX * sizeof(*name->addresses));
                 if (take_numeric(name))
@@ -418,6 +427,7 @@ int peers_open(struct peers **out, uv_loop_t *loop, const char *names, enum node
         if (!nng_clock_is_steady())
                 log_debug("msg=\"nng goes by the system's clock: when that is set, requests and connections wait for longer or shorter\"");
         struct peers *p = mem_alloc(sizeof(*p));
+        p->magic = PEERS_MAGIC;
         p->loop = loop;
         p->self = self;
         p->expected = expected;
@@ -437,7 +447,7 @@ int peers_open(struct peers **out, uv_loop_t *loop, const char *names, enum node
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-        release_peers(handle->data);
+        release_peers(magic_check(handle->data, PEERS_MAGIC));
 }
 
 void peers_close(struct peers *p)

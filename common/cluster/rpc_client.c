@@ -16,6 +16,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mailbox.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "proto/hello.h"
 
@@ -44,8 +45,11 @@ struct rpc_call {
         bool posted;
 };
 
+#define TELLER_MAGIC 0x54454c4c
+
 /* One context, for messages that want no answer, one after the other. */
 struct teller {
+        uint32_t magic;
         nng_ctx ctx;
         nng_aio *aio; /* NULL: it was not needed yet */
         atomic_bool busy; /* nng has a message of it */
@@ -60,7 +64,10 @@ struct notice {
         struct rpc_tls_peer peer; /* with TLS */
 };
 
+#define CLIENT_MAGIC 0x52504343
+
 struct rpc_client {
+        uint32_t magic;
         struct mailbox mailbox;
         uv_timer_t tick;
         nng_socket socket;
@@ -381,7 +388,7 @@ void rpc_cancel(struct rpc_call *call)
 
 static void on_told(void *arg) /* nng's threads */
 {
-        struct teller *t = arg;
+        struct teller *t = magic_check(arg, TELLER_MAGIC);
         if (nng_aio_result(t->aio) != 0) {
                 nng_msg_free(nng_aio_get_msg(t->aio));
                 nng_aio_set_msg(t->aio, NULL);
@@ -393,6 +400,7 @@ static bool teller_open(struct teller *t, nng_socket socket)
 {
         if (t->aio)
                 return true;
+        t->magic = TELLER_MAGIC;
         if (nng_aio_alloc(&t->aio, on_told, t) != 0)
                 return false;
         if (nng_ctx_open(&t->ctx, socket) == 0)
@@ -505,7 +513,7 @@ static void hello_answered(struct rpc_client *c, nng_msg *reply)
  * a connection that was replaced since says nothing of this one. */
 static void hello_done(void *arg, int err, nng_msg *reply)
 {
-        struct rpc_client *c = arg;
+        struct rpc_client *c = magic_check(arg, CLIENT_MAGIC);
         c->hello = NULL;
         if (err == 0)
                 c->rtt_us = clock_mono_us() - c->left_us;
@@ -526,7 +534,7 @@ static void send_hello(struct rpc_client *c)
 
 static void on_tick(uv_timer_t *timer)
 {
-        struct rpc_client *c = timer->data;
+        struct rpc_client *c = magic_check(timer->data, CLIENT_MAGIC);
         int64_t now = clock_mono_us();
         if (now - c->ticked_us > 2 * RPC_HELLO_MS * US_PER_MS)
                 c->answered_us = now; /* it is we who stood still: nobody else is to be judged by that */
@@ -589,7 +597,7 @@ static void deliver_notice(struct mail *mail)
 
 static bool on_connection(void *owner, nng_pipe pipe, bool up) /* nng's threads */
 {
-        struct rpc_client *c = owner;
+        struct rpc_client *c = magic_check(owner, CLIENT_MAGIC);
         struct notice *n = mem_alloc(sizeof(*n));
         *n = (struct notice){.mail.deliver = deliver_notice, .client = c, .pipe = (uint32_t)nng_pipe_id(pipe), .up = up};
         bool good = !up || !c->self->certs || rpc_tls_peer(pipe, &n->peer);
@@ -633,6 +641,7 @@ int rpc_client_open(struct rpc_client **out, uv_loop_t *loop, const char *addres
                     rpc_state_changed *changed, void *arg)
 {
         struct rpc_client *c = mem_alloc(sizeof(*c));
+        c->magic = CLIENT_MAGIC;
         *out = NULL;
         snprintf(c->address, sizeof(c->address), "%s", address);
         c->self = self;
@@ -661,6 +670,7 @@ static void handle_closed(struct rpc_client *c)
         if (--c->open_handles > 0)
                 return;
         pthread_mutex_destroy(&c->lock);
+        c->magic = 0;
         free(c);
 }
 
@@ -671,7 +681,7 @@ static void mailbox_closed(struct mailbox *mb)
 
 static void tick_closed(uv_handle_t *handle)
 {
-        handle_closed(handle->data);
+        handle_closed(magic_check(handle->data, CLIENT_MAGIC));
 }
 
 /* After this no callback of nng runs, and every call under way lies in the mailbox. */

@@ -18,6 +18,7 @@
 #include "common/cluster/rpc_gate_impl.h"
 #include "common/daemon/descriptors.h"
 #include "common/daemon/log.h"
+#include "common/magic.h"
 #include "common/mem.h"
 
 #define GONE_WAIT_MS 300  /* for connections that were shut down to be taken down */
@@ -250,9 +251,9 @@ static void pipe_down(struct rpc_gate *g, nng_pipe pipe)
 static void on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 {
         if (ev == NNG_PIPE_EV_ADD_PRE)
-                pipe_up(arg, pipe);
+                pipe_up(magic_check(arg, GATE_MAGIC), pipe);
         else
-                pipe_down(arg, pipe);
+                pipe_down(magic_check(arg, GATE_MAGIC), pipe);
 }
 
 void rpc_gate_closing(int fd)
@@ -283,6 +284,7 @@ static void free_gate(struct rpc_gate *g)
         pthread_mutex_unlock(&rpc_gate_lock);
         pthread_cond_destroy(&g->changed);
         pthread_mutex_destroy(&g->event_lock);
+        g->magic = 0;
         free(g);
 }
 
@@ -294,6 +296,7 @@ void rpc_gate_limit_handshakes(const struct rpc_handshake_limits *limits)
 int rpc_gate_open(struct rpc_gate **out, nng_socket socket, unsigned kind, rpc_gate_event *event, void *owner)
 {
         struct rpc_gate *g = mem_alloc(sizeof(*g));
+        g->magic = GATE_MAGIC;
         pthread_condattr_t attr;
         pthread_once(&once, lines_init);
         g->socket = socket;
@@ -343,7 +346,7 @@ static void forget_listening(struct rpc_gate *g)
 /* The listening descriptor has gone with the socket. Another gate may have got the same number meanwhile: that gate is in front. */
 static void *close_socket(void *arg)
 {
-        struct rpc_gate *g = arg;
+        struct rpc_gate *g = magic_check(arg, GATE_MAGIC);
         nng_close(g->socket);
         pthread_mutex_lock(&rpc_gate_lock);
         forget_listening(g);

@@ -39,7 +39,10 @@ struct line {
         struct message_under_way message; /* or it waits for a context */
 };
 
+#define GATE_MAGIC 0x47415445
+
 struct rpc_gate {
+        uint32_t magic;
         nng_socket socket;
         unsigned kind;
         int listening; /* descriptor; -1: none */

@@ -16,6 +16,7 @@
 #include "common/daemon/log.h"
 #include "common/err.h"
 #include "common/mailbox.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "proto/hello.h"
 #include "proto/may.h"
@@ -72,7 +73,10 @@ struct notice {
         struct rpc_tls_peer peer; /* with TLS */
 };
 
+#define SERVER_MAGIC 0x52504353
+
 struct rpc_server {
+        uint32_t magic;
         struct mailbox mailbox;
         nng_socket socket;
         struct rpc_gate *gate; /* NULL: there is no socket */
@@ -119,7 +123,7 @@ static bool credentials(const struct node_identity *self)
 
 static void on_sweep(uv_timer_t *timer)
 {
-        struct rpc_server *s = timer->data;
+        struct rpc_server *s = magic_check(timer->data, SERVER_MAGIC);
         rpc_gate_sweep(s->gate);
 }
 
@@ -202,7 +206,7 @@ static void peer_address(nng_pipe pipe, char *dst, size_t cap)
 
 static bool on_connection(void *owner, nng_pipe pipe, bool up) /* nng's threads */
 {
-        struct rpc_server *s = owner;
+        struct rpc_server *s = magic_check(owner, SERVER_MAGIC);
         struct notice *n = mem_alloc(sizeof(*n));
         *n = (struct notice){.mail.deliver = deliver_notice, .server = s, .pipe = (uint32_t)nng_pipe_id(pipe), .up = up};
         if (up)
@@ -562,7 +566,7 @@ static int open_slots(struct rpc_server *s)
 /* Meanwhile a request for which there is none yet waits in its connection, as those beyond all of them do. */
 static void on_opening(uv_idle_t *idle)
 {
-        struct rpc_server *s = idle->data;
+        struct rpc_server *s = magic_check(idle->data, SERVER_MAGIC);
         int rv = open_slots(s);
         if (rv != 0) { /* out of memory, which is told of elsewhere: this many are enough to say that there are no more */
                 log_warn("msg=\"fewer requests can be answered at a time\" contexts=%u error=\"%s\"", s->opened - 1, nng_strerror(rv));
@@ -578,6 +582,7 @@ int rpc_server_open(struct rpc_server **out, uv_loop_t *loop, const char *bind, 
 {
         unsigned slot_count = contexts + SPARE_CONTEXTS;
         struct rpc_server *s = mem_alloc(sizeof(*s) + slot_count * sizeof(s->slots[0]));
+        s->magic = SERVER_MAGIC;
         *out = NULL;
         s->self = self;
         s->handler = handler;
@@ -619,8 +624,10 @@ int rpc_server_port(const struct rpc_server *s)
 
 static void handle_closed(struct rpc_server *s)
 {
-        if (--s->open_handles == 0)
-                free(s);
+        if (--s->open_handles > 0)
+                return;
+        s->magic = 0;
+        free(s);
 }
 
 static void mailbox_closed(struct mailbox *mb)
@@ -630,7 +637,7 @@ static void mailbox_closed(struct mailbox *mb)
 
 static void handle_is_closed(uv_handle_t *handle)
 {
-        handle_closed(handle->data);
+        handle_closed(magic_check(handle->data, SERVER_MAGIC));
 }
 
 static void free_connections(struct rpc_server *s)

@@ -22,6 +22,7 @@
 #include "common/daemon/admin_port.h"
 #include "common/daemon/metrics.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 
 #define TABLES_MAX 8
@@ -33,7 +34,10 @@ struct table {
         void *arg;
 };
 
+#define ADMIN_MAGIC 0x41444d49
+
 struct admin {
+        uint32_t magic;
         struct admin_port *port;
         struct admin_loop *loop;
         bool loopback;
@@ -384,7 +388,7 @@ static void take_body(struct asking *q, const char *bytes, size_t len)
 static enum MHD_Result handle(void *arg, struct MHD_Connection *conn, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_len, void **state)
 {
-        struct admin *a = arg;
+        struct admin *a = magic_check(arg, ADMIN_MAGIC);
         (void)version;
         /* An answer to the first call, which brings only the headers, would cost the connection. */
         if (!*state) {
@@ -405,7 +409,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *conn, const char
 
 static void on_completed(void *arg, struct MHD_Connection *conn, void **state, enum MHD_RequestTerminationCode how)
 {
-        struct admin *a = arg;
+        struct admin *a = magic_check(arg, ADMIN_MAGIC);
         struct asking *q = *state;
         (void)how;
         if (!q)
@@ -430,6 +434,7 @@ int admin_open(struct admin **out, uv_loop_t *loop, const char *bind, int port, 
         if (address_parse(&address, bind, port) != 0)
                 return ERR_CONFIG;
         struct admin *a = mem_alloc(sizeof(*a));
+        a->magic = ADMIN_MAGIC;
         pthread_mutex_init(&a->lock, NULL);
         pthread_condattr_init(&attr);
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -526,5 +531,6 @@ void admin_close(struct admin *a)
         admin_loop_free(a->loop);
         pthread_cond_destroy(&a->fewer_requests);
         pthread_mutex_destroy(&a->lock);
+        a->magic = 0;
         free(a);
 }

@@ -16,6 +16,7 @@
 #include "common/daemon/admin.h"
 #include "common/daemon/descriptors.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 
 #define ENDING_MAX 64 /* beyond ADMIN_CONNECTIONS: those that are shut and not yet gone */
@@ -36,7 +37,10 @@ struct line {
         bool shut;
 };
 
+#define PORT_MAGIC 0x41504f52
+
 struct admin_port {
+        uint32_t magic;
         struct MHD_Daemon *http;
         int listener, wake; /* wake: an eventfd, which ends acceptor */
         pthread_t acceptor;
@@ -136,7 +140,7 @@ static void free_line(struct admin_port *p, struct line *l)
 
 static void on_connection(void *arg, struct MHD_Connection *conn, void **context, enum MHD_ConnectionNotificationCode what)
 {
-        struct admin_port *p = arg;
+        struct admin_port *p = magic_check(arg, PORT_MAGIC);
         if (what == MHD_CONNECTION_NOTIFY_STARTED) {
                 *context = new_line(p, MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
         } else if (*context) {
@@ -236,7 +240,7 @@ static bool wait_for_one(struct admin_port *p, bool listen_too, int wait_ms, boo
 
 static void *accept_all(void *arg)
 {
-        struct admin_port *p = arg;
+        struct admin_port *p = magic_check(arg, PORT_MAGIC);
         struct sockaddr_storage from;
         socklen_t len;
         bool starved = false, over = false;
@@ -293,6 +297,7 @@ int admin_port_open(struct admin_port **out, const struct sockaddr_storage *addr
                     MHD_RequestCompletedCallback completed, void *arg)
 {
         struct admin_port *p = mem_alloc(sizeof(*p));
+        p->magic = PORT_MAGIC;
         pthread_condattr_t attr;
         p->listener = p->wake = -1;
         pthread_mutex_init(&p->lock, NULL);
@@ -329,5 +334,6 @@ void admin_port_close(struct admin_port *p)
                 close(p->wake);
         pthread_cond_destroy(&p->taken);
         pthread_mutex_destroy(&p->lock);
+        p->magic = 0;
         free(p);
 }

@@ -20,9 +20,11 @@
 #include "common/daemon/notify.h"
 #include "common/daemon/version.h"
 #include "common/err.h"
+#include "common/magic.h"
 #include "common/mem.h"
 #include "proto/message.h"
 
+#define DAEMON_MAGIC 0x4441454d
 #define TICK_MS 1000
 #define WATCHDOG_SHARE 4 /* of the watchdog's time between two signs of life, at most */
 #define ALARM_LATER_S 2 /* than the deadline */
@@ -66,7 +68,7 @@ static struct metric seen[] = {
 
 static void on_deadline(uv_timer_t *timer)
 {
-        const struct daemon *d = timer->data;
+        const struct daemon *d = magic_check(timer->data, DAEMON_MAGIC);
         log_fatal("msg=\"not stopped within %lld ms\"", (long long)(d->drain_ms + DAEMON_STOP_DEADLINE_MS));
         _exit(1);
 }
@@ -104,7 +106,7 @@ static void begin_stop(struct daemon *d)
 
 static void on_stop_signal(uv_signal_t *handle, int signum)
 {
-        struct daemon *d = handle->data;
+        struct daemon *d = magic_check(handle->data, DAEMON_MAGIC);
         struct impl *m = d->impl;
         if (m->asked) {
                 m->asked = false;
@@ -147,7 +149,7 @@ static void apply_admin_token(struct daemon *d)
 
 static void on_hangup(uv_signal_t *handle, int signum)
 {
-        struct daemon *d = handle->data;
+        struct daemon *d = magic_check(handle->data, DAEMON_MAGIC);
         struct impl *m = d->impl;
         char reloading[64];
         (void)signum;
@@ -185,7 +187,7 @@ static void watch_clock(struct impl *m)
 
 static void on_tick(uv_timer_t *timer)
 {
-        struct impl *m = ((struct daemon *)timer->data)->impl;
+        struct impl *m = ((struct daemon *)magic_check(timer->data, DAEMON_MAGIC))->impl;
         char text[64];
         admin_tick(m->admin);
         log_tick(clock_mono_us());
@@ -205,7 +207,7 @@ static void on_tick(uv_timer_t *timer)
 
 static void api_node(void *arg, struct admin_call *call)
 {
-        const struct daemon *d = arg;
+        const struct daemon *d = magic_check(arg, DAEMON_MAGIC);
         const struct impl *m = d->impl;
         char why[128];
         bool ready = admin_is_ready(m->admin, why, sizeof(why));
@@ -219,7 +221,7 @@ static void api_node(void *arg, struct admin_call *call)
 
 static void api_drain(void *arg, struct admin_call *call)
 {
-        struct daemon *d = arg;
+        struct daemon *d = magic_check(arg, DAEMON_MAGIC);
         struct impl *m = d->impl;
         if (!m->stopping) {
                 log_info("by=admin msg=\"stopping\"");
@@ -337,6 +339,7 @@ void daemon_init(struct daemon *d, const char *program, enum node_role role, con
         if (outcome != CONFIG_RUN)
                 ask_health(fields, outcome == CONFIG_ASK_READY);
         *d = (struct daemon){
+                .magic = DAEMON_MAGIC,
                 .program = program,
                 .keys = keys,
                 .config = fields,

@@ -22,6 +22,7 @@
 #define DAEMON_STOP_DEADLINE_MS 15000
 
 struct daemon {
+        uint32_t magic;
         uv_loop_t *loop;
         struct node_identity self;
         int64_t drain_ms; /* how long stop() may wait for others, on top of the deadline; set before daemon_run() */
