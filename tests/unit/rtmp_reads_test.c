@@ -5,46 +5,22 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "tests/unit/rtmp_session_fixture.h"
-
-#define admission_open fake_admit
-#define admission_close fake_dismiss
-#define publication_begin fake_begin
-#define publication_frame fake_frame
-#define publication_metadata fake_metadata
-#define publication_cue fake_cue
-#define publication_look fake_look
-#define publication_end fake_end
-#include "ingestd/shipment.h"
-#include "ingestd/rtmp_conn.c"
+#include "rtmp_server_fixture.h"
 
 #define TURNS 20 /* of the loop, in which what is in a socket would have been read many times */
 
 static struct {
-        uv_loop_t loop;
-        struct rtmp_server *server;
+        struct port port;
         struct shipments shipments;
         struct client script;
-        bool closed;
         int fd;
 } t;
-
-static void on_closed(void *arg)
-{
-        *(bool *)arg = true;
-}
-
-static char nobody[] = "";
-static char *proxy_from = nobody;
 
 static void turn_loop(void)
 {
         for (int i = 0; i < TURNS; i++)
-                uv_run(&t.loop, UV_RUN_NOWAIT);
+                uv_run(&t.port.loop, UV_RUN_NOWAIT);
 }
 
 static void beat(void)
@@ -62,7 +38,7 @@ static void flush(void)
                 if (n < 0 && t.shipments.read)
                         t.shipments.read(t.shipments.read_arg);
                 if (n < 0)
-                        uv_run(&t.loop, UV_RUN_NOWAIT);
+                        uv_run(&t.port.loop, UV_RUN_NOWAIT);
         }
         bytes_free(&t.script.out);
         t.script.out = (struct bytes){0};
@@ -70,36 +46,21 @@ static void flush(void)
 
 static struct conn *the_one(void)
 {
-        assert_non_null(t.server->conns);
-        return t.server->conns;
+        assert_non_null(t.port.server->conns);
+        return t.port.server->conns;
 }
 
 /* A server, and one who publishes there. */
 static int set_up(void **state)
 {
-        struct sockaddr_in at;
-        int len = sizeof(at);
         (void)state;
         memset(&t, 0, sizeof(t));
-        uv_loop_init(&t.loop);
-        shipment_open(&t.shipments, &t.loop, 100, NULL, NULL);
-        struct rtmp_server_setup setup = {.limits = RTMP_LIMITS_DEFAULT, .proxy_from = &proxy_from, .closed = on_closed, .arg = &t.closed,
-                                          .shipments = &t.shipments};
-        rtmp_server_open(&t.server, &t.loop, &setup);
-        assert_int_equal(rtmp_server_listen(t.server, "127.0.0.1", 0, NULL), 0);
-        assert_int_equal(uv_tcp_getsockname(&t.server->listeners[0].tcp, (struct sockaddr *)&at, &len), 0);
-        t.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(connect(t.fd, (struct sockaddr *)&at, sizeof(at)), 0);
-        t.script.chunk_size = 128;
-        now_testing = &t.script;
-        put_be(&t.script.out, 3, 1);
-        put_fill(&t.script.out, 0, 2 * RTMP_HANDSHAKE_PART);
-        connect_command(&t.script, "live", -1);
-        command(&t.script, 0, "createStream", 2, NULL);
-        command(&t.script, 1, "publish", 3, "cam");
+        port_open(&t.port, &t.shipments);
+        t.fd = port_dial(&t.port);
+        say_publish(&t.script);
         flush();
         while (t.script.begins == 0)
-                uv_run(&t.loop, UV_RUN_ONCE);
+                uv_run(&t.port.loop, UV_RUN_ONCE);
         uv_timer_stop(&t.shipments.timer);
         configuration(&t.script);
         flush();
@@ -112,12 +73,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         (void)state;
-        rtmp_server_close(&t.server);
-        shipment_read(&t.shipments, NULL, NULL);
-        shipment_close(&t.shipments);
-        uv_run(&t.loop, UV_RUN_DEFAULT);
-        assert_true(t.closed);
-        assert_int_equal(uv_loop_close(&t.loop), 0);
+        port_close(&t.port);
         close(t.fd);
         return 0;
 }
@@ -190,7 +146,7 @@ static void test_who_has_ended_its_stream_is_heard_at_once_again(void **state)
         command(&t.script, 1, "publish", 5, "cam");
         flush();
         while (t.script.begins < 2)
-                uv_run(&t.loop, UV_RUN_ONCE);
+                uv_run(&t.port.loop, UV_RUN_ONCE);
         assert_int_equal(the_one()->reads, READS_TO_BEAT);
 }
 
@@ -198,16 +154,16 @@ static void test_who_has_ended_its_stream_is_heard_at_once_again(void **state)
 static void test_who_cannot_be_read_to_the_beat_is_read_when_something_comes(void **state)
 {
         (void)state;
-        int fd = t.server->to_beat_fd;
+        int fd = t.port.server->to_beat_fd;
         t.script.events->hold(t.script.events_arg, true);
-        t.server->to_beat_fd = -1;
+        t.port.server->to_beat_fd = -1;
         t.script.events->hold(t.script.events_arg, false);
-        t.server->to_beat_fd = fd;
+        t.port.server->to_beat_fd = fd;
         assert_int_equal(the_one()->reads, READS_PACKETS);
         assert_null(t.shipments.read);
         send_sound(1);
         while (t.script.frames == 0)
-                uv_run(&t.loop, UV_RUN_ONCE);
+                uv_run(&t.port.loop, UV_RUN_ONCE);
 }
 
 /* It came before the beat, together with the last frames: nothing more will come to tell of it. */
@@ -219,10 +175,10 @@ static void test_an_end_that_came_with_frames_is_read_at_the_same_beat(void **st
         beat();
         assert_int_equal(t.script.frames, 1);
         assert_int_equal(t.script.ends, 1); /* and not when it has been silent for too long */
-        assert_int_equal(t.server->to_beat, 0);
+        assert_int_equal(t.port.server->to_beat, 0);
         assert_null(t.shipments.read);
-        while (t.server->conns)
-                uv_run(&t.loop, UV_RUN_ONCE);
+        while (t.port.server->conns)
+                uv_run(&t.port.loop, UV_RUN_ONCE);
 }
 
 static void test_an_end_that_comes_after_what_was_read_is_read_at_the_next_beat(void **state)
@@ -234,8 +190,8 @@ static void test_an_end_that_comes_after_what_was_read_is_read_at_the_next_beat(
         shutdown(t.fd, SHUT_WR);
         beat();
         assert_int_equal(t.script.ends, 1);
-        while (t.server->conns)
-                uv_run(&t.loop, UV_RUN_ONCE);
+        while (t.port.server->conns)
+                uv_run(&t.port.loop, UV_RUN_ONCE);
 }
 
 static void test_an_end_behind_more_than_a_beat_reads_is_read_when_all_is(void **state)
@@ -250,8 +206,8 @@ static void test_an_end_behind_more_than_a_beat_reads_is_read_when_all_is(void *
                 beat();
         assert_int_equal(t.script.frames, 4);
         assert_int_equal(t.script.ends, 1);
-        while (t.server->conns)
-                uv_run(&t.loop, UV_RUN_ONCE);
+        while (t.port.server->conns)
+                uv_run(&t.port.loop, UV_RUN_ONCE);
 }
 
 static void test_who_is_refused_is_read_to_its_end(void **state)
@@ -264,8 +220,8 @@ static void test_who_is_refused_is_read_to_its_end(void **state)
         turn_loop();
         assert_int_equal(t.script.frames, 0);
         shutdown(t.fd, SHUT_WR);
-        while (t.server->conns)
-                uv_run(&t.loop, UV_RUN_ONCE);
+        while (t.port.server->conns)
+                uv_run(&t.port.loop, UV_RUN_ONCE);
 }
 
 int main(void)

@@ -6,95 +6,46 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "tests/unit/rtmp_session_fixture.h"
-
-/* Its turns are looked at from inside; who publishes is the fixture's. */
-#define admission_open fake_admit
-#define admission_close fake_dismiss
-#define publication_begin fake_begin
-#define publication_frame fake_frame
-#define publication_metadata fake_metadata
-#define publication_cue fake_cue
-#define publication_look fake_look
-#define publication_end fake_end
-#include "ingestd/rtmp_conn.c"
+#include "rtmp_server_fixture.h"
 
 #define TURNS 60
 #define NEW_ONES 2 /* a turn, in which one can be read */
 
-static int port;
-
-static int stranger(void)
+static int stranger(const struct port *p)
 {
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+        int fd = port_dial(p);
         assert_int_equal(send(fd, "\3", 1, 0), 1);
         return fd;
-}
-
-static void on_closed(void *arg)
-{
-        *(bool *)arg = true;
-}
-
-static char nobody[] = "";
-static char *proxy_from = nobody;
-
-static void open_server(uv_loop_t *loop, struct rtmp_server **s, bool *closed)
-{
-        struct sockaddr_in at;
-        int len = sizeof(at);
-        struct rtmp_server_setup setup = {.limits = RTMP_LIMITS_DEFAULT, .proxy_from = &proxy_from, .closed = on_closed, .arg = closed};
-        *closed = false;
-        uv_loop_init(loop);
-        rtmp_server_open(s, loop, &setup);
-        assert_int_equal(rtmp_server_listen(*s, "127.0.0.1", 0, NULL), 0);
-        assert_int_equal(uv_tcp_getsockname(&(*s)->listeners[0].tcp, (struct sockaddr *)&at, &len), 0);
-        port = ntohs(at.sin_port);
-}
-
-static void close_server(uv_loop_t *loop, struct rtmp_server **s, const bool *closed)
-{
-        rtmp_server_close(s);
-        uv_run(loop, UV_RUN_DEFAULT);
-        assert_true(*closed);
-        assert_int_equal(uv_loop_close(loop), 0);
 }
 
 static void test_who_was_heard_is_heard_again_beside_any_number_that_come_new(void **state)
 {
         (void)state;
-        uv_loop_t loop;
-        struct rtmp_server *s;
+        struct port p;
         int fds[1 + TURNS * NEW_ONES], count = 0;
-        bool closed;
-        open_server(&loop, &s, &closed);
+        port_open(&p, NULL);
 
-        fds[count++] = stranger();
-        while (!s->conns || rtmp_session_kept_bytes(s->conns->session) == 0)
-                uv_run(&loop, UV_RUN_ONCE);
-        struct conn *first = s->conns;
+        fds[count++] = stranger(&p);
+        while (!p.server->conns || rtmp_session_kept_bytes(p.server->conns->session) == 0)
+                uv_run(&p.loop, UV_RUN_ONCE);
+        struct conn *first = p.server->conns;
         assert_int_equal(send(fds[0], "x", 1, 0), 1);
         uint64_t read_in = first->read_in;
         int turns = 0;
         for (; turns < TURNS && (first->read_in == read_in || turns < 3); turns++) {
                 for (int i = 0; i < NEW_ONES; i++)
-                        fds[count++] = stranger();
+                        fds[count++] = stranger(&p);
                 if (turns == 1) { /* it has been heard in this round, which has begun */
-                        read_in = first->read_in = s->round;
+                        read_in = first->read_in = p.server->round;
                         assert_int_equal(send(fds[0], "x", 1, 0), 1);
                 }
-                s->strangers_ns = STRANGERS_TURN_NS - 1;
-                uv_run(&loop, UV_RUN_ONCE);
+                p.server->strangers_ns = STRANGERS_TURN_NS - 1;
+                uv_run(&p.loop, UV_RUN_ONCE);
         }
         assert_true(turns < TURNS);
 
-        close_server(&loop, &s, &closed);
+        port_close(&p);
         while (count > 0)
                 close(fds[--count]);
 }
@@ -102,21 +53,13 @@ static void test_who_was_heard_is_heard_again_beside_any_number_that_come_new(vo
 #define TINY_MESSAGES 2000
 
 /* All that an encoder says until it publishes, and then many messages, in one piece. */
-static int broadcaster(struct client *script)
+static int broadcaster(const struct port *p, struct client *script)
 {
-        struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        *script = (struct client){.chunk_size = 128};
-        now_testing = script;
-        put_be(&script->out, 3, 1);
-        put_fill(&script->out, 0, 2 * RTMP_HANDSHAKE_PART);
-        connect_command(script, "live", -1);
-        command(script, 0, "createStream", 2, NULL);
-        command(script, 1, "publish", 3, "cam");
+        int fd = port_dial(p);
+        say_publish(script);
         configuration(script);
         for (int i = 0; i < TINY_MESSAGES; i++)
                 media(script, RTMP_AUDIO, (uint32_t)i, "\xaf\1", 2, "x", 1);
-        assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
         assert_int_equal(send(fd, script->out.p, script->out.len, 0), script->out.len);
         bytes_free(&script->out);
         return fd;
@@ -125,17 +68,15 @@ static int broadcaster(struct client *script)
 static void test_who_has_just_begun_to_publish_goes_on_among_those_who_do(void **state)
 {
         (void)state;
-        uv_loop_t loop;
-        struct rtmp_server *s;
+        struct port p;
         struct client script;
-        bool closed;
-        open_server(&loop, &s, &closed);
-        int fd = broadcaster(&script);
-        while (!s->conns || !s->conns->behind)
-                uv_run(&loop, UV_RUN_ONCE);
+        port_open(&p, NULL);
+        int fd = broadcaster(&p, &script);
+        while (!p.server->conns || !p.server->conns->behind)
+                uv_run(&p.loop, UV_RUN_ONCE);
         assert_int_equal(script.begins, 1);
-        assert_ptr_equal(s->conns->behind, &s->behind_live);
-        close_server(&loop, &s, &closed);
+        assert_ptr_equal(p.server->conns->behind, &p.server->behind_live);
+        port_close(&p);
         close(fd);
 }
 
@@ -143,20 +84,18 @@ static void test_who_has_just_begun_to_publish_goes_on_among_those_who_do(void *
 static void test_who_goes_on_and_is_read_in_one_turn_has_one_share_of_it(void **state)
 {
         (void)state;
-        uv_loop_t loop;
-        struct rtmp_server *s;
+        struct port p;
         struct client script;
-        bool closed;
         int most = 0;
-        open_server(&loop, &s, &closed);
-        int fd = broadcaster(&script);
+        port_open(&p, NULL);
+        int fd = broadcaster(&p, &script);
         while (script.frames < TINY_MESSAGES + 2) {
                 int before = script.frames;
-                uv_run(&loop, UV_RUN_ONCE);
+                uv_run(&p.loop, UV_RUN_ONCE);
                 most = script.frames - before > most ? script.frames - before : most;
         }
         assert_int_equal(most, RTMP_TURN_MESSAGES);
-        close_server(&loop, &s, &closed);
+        port_close(&p);
         close(fd);
 }
 
