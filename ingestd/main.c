@@ -20,6 +20,7 @@
 #include "ingestd/publications.h"
 #include "ingestd/publish_auth.h"
 #include "ingestd/redundancy_config.h"
+#include "ingestd/relay.h"
 #include "ingestd/transcoders.h"
 #include "ingestd/rtmp_server.h"
 #include "ingestd/stats.h"

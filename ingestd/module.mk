@@ -3,7 +3,8 @@ ingestd_SRCS := ingestd/acknowledged.c ingestd/admission.c ingestd/amf0.c ingest
                 ingestd/generations.c ingestd/guesses.c ingestd/handshakes.c ingestd/hold.c ingestd/main.c \
                 ingestd/newcomers.c ingestd/peer_address.c ingestd/proxy_header.c ingestd/publication.c ingestd/publications.c \
                 ingestd/publish_auth.c ingestd/publish_webhook.c ingestd/redundancy_config.c ingestd/refusal.c ingestd/relay.c \
-                ingestd/relay_pair.c ingestd/relay_roles.c ingestd/replay.c ingestd/rtmp_chunk.c \
+                ingestd/relay_ending.c ingestd/relay_media.c ingestd/relay_opening.c ingestd/relay_pair.c ingestd/relay_roles.c \
+                ingestd/relay_state.c ingestd/replay.c ingestd/rtmp_chunk.c \
                 ingestd/rtmp_close_reason.c ingestd/rtmp_command.c ingestd/rtmp_commands.c ingestd/rtmp_conn.c ingestd/rtmp_handshake.c \
                 ingestd/rtmp_media.c ingestd/rtmp_name.c ingestd/rtmp_reads.c ingestd/rtmp_say.c ingestd/rtmp_server.c \
                 ingestd/rtmp_session.c ingestd/rtmp_turns.c ingestd/rtmp_wire.c ingestd/shipment.c ingestd/stats.c ingestd/timeline.c \

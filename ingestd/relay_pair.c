@@ -8,6 +8,8 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/mem.h"
+#include "ingestd/relay.h"
+#include "ingestd/relay_opening.h"
 
 #define CLOCK_LOOK_US (100 * US_PER_MS)
 

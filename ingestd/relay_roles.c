@@ -8,6 +8,10 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/err.h"
+#include "ingestd/relay.h"
+#include "ingestd/relay_ending.h"
+#include "ingestd/relay_media.h"
+#include "ingestd/relay_opening.h"
 #include "ingestd/rtmp_close_reason.h"
 #include "ingestd/stats.h"
 

@@ -13,7 +13,9 @@
 #define INGESTD_RELAY_ROLES_H
 
 #include "common/daemon/told.h"
-#include "ingestd/relay.h"
+#include "ingestd/relay_state.h"
+
+#define RELAY_FOLLOW_MS 500 /* after the loss of a transcoder, the active broadcaster's time to find the next one */
 
 /* What the publication is told. */
 struct relay_pair_events {

@@ -5,7 +5,7 @@
 #include <uv.h>
 
 #include "common/cluster/rpc.h"
-#include "ingestd/relay.h"
+#include "ingestd/transcoder_link.h"
 
 struct transcoders;
 

@@ -18,6 +18,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "ingestd/publications.h"
+#include "ingestd/relay.h"
 #include "ingestd/rtmp_close_reason.h"
 #include "ingestd/stats.h"
 #include "tests/unit/patience.h"
