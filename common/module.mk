@@ -19,6 +19,6 @@ common_PKGS := libuv jansson libcrypto libcurl libmicrohttpd libssl libxxhash li
 common_LDLIBS := -lnng
 common_UNIT := aac_data admin avc buf bytes clock cluster_certs config cue daemon descriptors distance fatal file_watch \
                http_client jwt log log_site long_way mailbox memory metrics nng_clock peer_clock peers range ring rpc rpc_bounds \
-               rpc_dialing rpc_handshakes rpc_leaving rpc_tell rpc_tls sp_frames tls_server tls_tickets token_keys under_way
+               rpc_dialing rpc_handshakes rpc_leaving rpc_tell rpc_tls sp_frames tls_server tls_server_reload tls_tickets token_keys under_way
 common_FUZZ := aac_data config jwt range sp_frames
 common_TOOLS := rpc_cost

@@ -26,8 +26,8 @@ originD_LDLIBS := -lnng
 originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log column chunk_log_archive chunk_log_cut \
                 chunk_log_volumes claim compare cues_told damage discards disk end eras events fills hls kept_files mpd \
                 ondemand origin_http picture piece recording recording_find removals reread retention room s3 scrub serve serve_names \
-                serve_old serve_recording serve_start session_json session_open session_save shadow_turns sigv4 space startup \
-                store streams trimming volume volumes_file webhooks
+                serve_old serve_recording serve_start session_json session_open session_save shadow_turns shadow_turns_walk sigv4 space startup \
+                store streams trimming volume volume_damage volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer
 
