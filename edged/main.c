@@ -46,7 +46,8 @@
 #define DRAIN_LOOK_MS 20
 #define HEAPS_MAX 2
 #define FILLS_MAX 4096
-#define FILES_BESIDE_VIEWERS (512 + WIRE_TURNED_MAX) /* descriptors for nng, libuv, the listeners; for who is told that there is no room */
+/* Descriptors for nng, libuv, the listeners; for who is told that there is no room. */
+#define FILES_BESIDE_VIEWERS (512 + WIRE_TURNED_MAX)
 
 struct config {
         struct config_common common;
@@ -116,10 +117,13 @@ static const struct config_key keys[] = {
         INT(http_port, "8080", 1, 65535, "port", "HTTP for viewers"),
         INT(https_port, "8443", 1, 65535, "port", "the same over TLS, opened when https_certs is set"),
         {.name = "https_certs", .type = CONFIG_STRING, .offset = offsetof(struct config, https_certs), .default_value = "", .min = 0,
-         .max = 4096, .unit = "", .help = "directory of certificates and keys, each NAME.crt (or .pem) with NAME.key; watched for changes"},
-        {.name = "https_ticket_secret", .type = CONFIG_STRING, .offset = offsetof(struct config, https_ticket_secret), .default_value = "",
+         .max = 4096, .unit = "",
+         .help = "directory of certificates and keys, each NAME.crt (or .pem) with NAME.key; watched for changes"},
+        {.name = "https_ticket_secret", .type = CONFIG_STRING, .offset = offsetof(struct config, https_ticket_secret),
+         .default_value = "",
          .min = 0, .max = 255, .unit = "", .secret = true, .reloads = true, .check = check_ticket_secret,
-         .help = "the same at all edges of a site: who was at one of them is spared a handshake's signature at the others (TLS 1.3); empty: each for itself"},
+         .help = "the same at all edges of a site: who was at one of them is spared a handshake's signature at the others (TLS 1.3); "
+                 "empty: each for itself"},
         INT(handshakes_per_s, "1000", 0, 1000000, "1/s", "handshakes of TLS, five seconds' worth at once; more are closed; 0: no bound"),
         INT(handshakes_of_one_per_s, "100", 0, 1000000, "1/s", "of them of one address; 0: no bound"),
         INT(fetch_port, "9402", 1, 65535, "port", "FETCH for other edges"),
@@ -128,26 +132,35 @@ static const struct config_key keys[] = {
          .help = "FETCH addresses of the tier above, of all its nodes: host:port[,host:port…]", .check = peers_check_names},
         {.name = "upstream_role", .type = CONFIG_CHOICE, .offset = offsetof(struct config, upstream_role),
          .default_value = "originD", .unit = "", .allowed = "originD|edged", .help = "what the tier above is"},
-        {.name = "siblings", .type = CONFIG_STRING, .offset = offsetof(struct config, siblings), .default_value = "", .min = 0, .max = 4095,
+        {.name = "siblings", .type = CONFIG_STRING, .offset = offsetof(struct config, siblings),
+         .default_value = "", .min = 0, .max = 4095,
          .unit = "", .check = peers_check_names,
-         .help = "FETCH addresses of all edges of this site, this one too: one of them fetches each object for all; empty: each for itself"},
+         .help = "FETCH addresses of all edges of this site, this one too: one of them fetches each object for all; empty: each for "
+                 "itself"},
         INT(sibling_late_ms, "250", 50, 60000, "ms", "an edge of this site that does not answer for so long is passed over"),
-        INT(replicas, "2", 1, PEERS_OWNERS_MAX, "origins", "that have each stream, as transcoderd's: those in this node's zone are asked first"),
+        INT(replicas, "2", 1, PEERS_OWNERS_MAX, "origins",
+            "that have each stream, as transcoderd's: those in this node's zone are asked first"),
         INT(cache_bytes, "536870912", 1 << 20, INT64_C(1) << 44, "bytes", "budget of the cache"),
         INT(object_max_bytes, "67108864", 1 << 16, INT64_C(1) << 32, "bytes", "largest object that is fetched"),
-        INT(follow_tracks, "256", 0, FILLS_MAX / 2, "tracks", "whose next segment is fetched before a viewer asks, as long as they have viewers; 0: none"),
+        INT(follow_tracks, "256", 0, FILLS_MAX / 2, "tracks",
+            "whose next segment is fetched before a viewer asks, as long as they have viewers; 0: none"),
         INT(http_threads, "0", 0, WIRE_THREADS_MAX, "", "HTTP threads; 0: one a core"),
-        INT(connections_max, "10000", 16, 1000000, "", "viewer connections at a time: who rests for longest is closed for one more, or it is told 503"),
+        INT(connections_max, "10000", 16, 1000000, "",
+            "viewer connections at a time: who rests for longest is closed for one more, or it is told 503"),
         INT(connections_of_one, "0", 0, 1000000, "", "of them of one address (IPv6: of one /64), more are told 429; 0: a quarter"),
-        INT(requests_of_one_per_s, "10000", 0, 1000000, "1/s", "requests of one address, a second's worth at once; more are told 429; 0: no bound"),
-        INT(misses_per_s, "200", 0, 1000000, "1/s", "requests for what may not be there that are asked for above, five seconds' worth at once; more are told 503; 0: no bound"),
+        INT(requests_of_one_per_s, "10000", 0, 1000000, "1/s",
+            "requests of one address, a second's worth at once; more are told 429; 0: no bound"),
+        INT(misses_per_s, "200", 0, 1000000, "1/s",
+            "requests for what may not be there that are asked for above, five seconds' worth at once; more are told 503; 0: no bound"),
         INT(misses_of_one_per_s, "20", 0, 1000000, "1/s", "of them of one address; more are told 429; 0: no bound"),
         INT(max_waits, "1024", 16, 65536, "requests", "FETCHes of one edge that wait here at the same time; four times that of all"),
         {.name = "proxy_from", .type = CONFIG_STRING, .offset = offsetof(struct config, proxy_from), .default_value = "127.0.0.0/8,::1",
          .min = 0, .max = 4096, .unit = "", .check = networks_check,
-         .help = "balancers before this edge, as 10.0.0.0/8,192.0.2.7: no bounds for one address hold for them, and X-Forwarded-For says whose a request is"},
+         .help = "balancers before this edge, as 10.0.0.0/8,192.0.2.7: no bounds for one address hold for them, and X-Forwarded-For "
+                 "says whose a request is"},
         INT(hold_ms, "4000", 100, 30000, "ms", "how long a request waits for bytes that are due"),
-        INT(header_deadline_ms, "10000", 100, 600000, "ms", "a new connection must have sent its request by then; a request's body has as long"),
+        INT(header_deadline_ms, "10000", 100, 600000, "ms",
+            "a new connection must have sent its request by then; a request's body has as long"),
         INT(idle_ms, "30000", 1000, 600000, "ms", "a connection without a request is closed after this"),
         INT(min_rate_bytes_s, "2000", 0, 1 << 30, "bytes/s", "who reads an answer more slowly is closed"),
         {.name = "tell_viewers", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_viewers), .default_value = "false",
@@ -156,7 +169,8 @@ static const struct config_key keys[] = {
         {.name = "tell_throughput", .type = CONFIG_BOOL, .offset = offsetof(struct config, tell_throughput), .default_value = "false",
          .unit = "", .help = "tell players what their connections carry (CMSD-Dynamic, etp): not behind a proxy that ends them"},
         INT(uplink_mbits, "0", 0, 10000000, "Mbit/s",
-            "what viewers may be sent in sum: from nine tenths on players are told to take less (mb) or go elsewhere (du), with tell_throughput; 0: not known"),
+            "what viewers may be sent in sum: from nine tenths on players are told to take less (mb) or go elsewhere (du), with "
+            "tell_throughput; 0: not known"),
         INT(drain_ms, "5000", 0, 600000, "ms",
             "SIGTERM: new viewers are still served for so long, while load balancers see /readyz fail"),
         INT(finish_ms, "5000", 0, 600000, "ms", "after that: answers under way may take so long"),
@@ -177,7 +191,8 @@ static const struct config_key keys[] = {
                  "originD's steering makes players ask"},
         {.name = "site", .type = CONFIG_STRING, .offset = offsetof(struct config, site), .default_value = "", .min = 0,
          .max = STEERING_NAME_MAX, .unit = "", .help = "this edge's, a name among sites"},
-        INT(site_full_percent, "80", 1, 100, "%", "of connections_max or uplink_mbits: a site with more takes nobody, and sends viewers to others until it has less"),
+        INT(site_full_percent, "80", 1, 100, "%",
+            "of connections_max or uplink_mbits: a site with more takes nobody, and sends viewers to others until it has less"),
         INT(steering_ttl_s, "30", 1, 3600, "s", "how often players ask which site to load from"),
         {.name = NULL, .check = check_start},
 };
@@ -273,7 +288,8 @@ static void on_housekeeping(uv_timer_t *timer)
         metric_set(&stats_pinned, (int64_t)cache_pinned(e->cache));
         metric_set(&stats_known_sessions, (int64_t)census_sessions(e->census));
         metric_set(&stats_census_sure, census_is_sure(e->census));
-        struct cmsd_load load = {.now_us = clock_mono_us(), .clients = metric_get(&stats_clients), .clients_max = e->config.connections_max,
+        struct cmsd_load load = {.now_us = clock_mono_us(), .clients = metric_get(&stats_clients),
+                                 .clients_max = e->config.connections_max,
                                  .sent_bytes = metric_get(&stats_sent), .uplink_bits_s = e->config.uplink_mbits * 1000000};
         e->daemon.self.load_permille = cmsd_look(&load);
         http_set_load(e->http, e->daemon.self.load_permille);
@@ -295,7 +311,8 @@ static void list_viewers(void *arg, metric_put put, void *to)
         size_t count = audience_rows(e->audience, rows);
         for (size_t i = 0; i < count; i++) {
                 for (int of = 0; of < AUDIENCE_KINDS; of++) {
-                        snprintf(labels, sizeof(labels), "stream=\"%.64s\",of=\"%s\",zone=\"%.64s\"", rows[i].stream, kinds[of], e->daemon.self.zone);
+                        snprintf(labels, sizeof(labels), "stream=\"%.64s\",of=\"%s\",zone=\"%.64s\"", rows[i].stream, kinds[of],
+                                 e->daemon.self.zone);
                         put(to, labels, rows[i].tenths[of]);
                 }
         }
@@ -447,11 +464,13 @@ static int open_cache(struct edge *e)
         const struct config *c = &e->config;
         struct cache_config cfg = {.budget_bytes = (size_t)c->cache_bytes, .fills_max = FILLS_MAX};
         struct fill_config fill = {.hold_us = c->hold_ms * US_PER_MS, .object_max_bytes = (uint64_t)c->object_max_bytes,
-                                   .settled = on_settled, .too_deep = on_too_deep, .left = on_left, .arg = e, .sibling_late_ms = (unsigned)c->sibling_late_ms};
+                                   .settled = on_settled, .too_deep = on_too_deep, .left = on_left, .arg = e,
+                                   .sibling_late_ms = (unsigned)c->sibling_late_ms};
         struct cache_ops ops = {.fill = fill_begin, .detach = respond_detach, .cut = on_cut};
         enum node_role role = strcmp(c->upstream_role, "edged") == 0 ? ROLE_EDGED : ROLE_ORIGIND;
         mailbox_open(&e->mailbox, e->daemon.loop);
-        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, (size_t)c->replicas, &e->daemon.self, on_nodes_changed, e);
+        int err = upstream_open(&e->upstream, e->daemon.loop, c->origins, role, (size_t)c->replicas, &e->daemon.self,
+                                on_nodes_changed, e);
         if (err) {
                 log_error("msg=\"cannot watch the tier above\" error=\"%s\"", err_text(err));
                 return err;
@@ -476,7 +495,8 @@ static int open_sockets(struct edge *e)
                                    .port = (int)c->http_port,
                                    .tls_port = (int)c->https_port,
                                    .threads = threads_wanted(c),
-                                   .connections_max = descriptors_connections("connections_max", c->connections_max, FILES_BESIDE_VIEWERS, 1),
+                                   .connections_max = descriptors_connections("connections_max", c->connections_max,
+                                                                              FILES_BESIDE_VIEWERS, 1),
                                    .proxy_from = c->proxy_from,
                                    .hold_us = c->hold_ms * US_PER_MS,
                                    .limits = {.header_us = c->header_deadline_ms * US_PER_MS,
@@ -505,7 +525,8 @@ static int open_sockets(struct edge *e)
                 .list = list_viewers};
         viewers.arg = e;
         metrics_register_rows(&viewers);
-        struct http_parts parts = {.cache = e->cache, .site = e->site, .access = e->access, .census = e->census, .addresses = e->addresses,
+        struct http_parts parts = {.cache = e->cache, .site = e->site, .access = e->access, .census = e->census,
+                                   .addresses = e->addresses,
                                    .audience = e->audience, .crowd = e->crowd, .site_loads = e->site_loads};
         int err = serve_open(&e->serve, e->daemon.loop, c->common.bind, (int)c->fetch_port, &e->daemon.self, e->cache, e->census,
                              e->upstream, (unsigned)c->max_waits);
@@ -526,8 +547,8 @@ static int open_sockets(struct edge *e)
 int main(int argc, char **argv)
 {
         struct edge *e = &edge;
-        /* Messages of a megabyte come by nng's thirteen threads. With a heap for each, up to eight a core, what those keep for the next one was
-         * once as much as a cache of 64 MiB; who is served what is cached needs no heap. */
+        /* Messages of a megabyte come by nng's thirteen threads. With a heap for each, up to eight a core, what those keep for the next
+         * one was once as much as a cache of 64 MiB; who is served what is cached needs no heap. */
         mallopt(M_ARENA_MAX, HEAPS_MAX);
         stats_register();
         siblings_register();

@@ -27,8 +27,8 @@ struct amf_value {
         size_t len_bytes;
 };
 
-/* A property of an object: key is a string value. Of one that is itself an object or array the type is told, and in text and len_bytes where it
- * stands in the input, to be read by amf0_read() in its turn; not inside AMF3. */
+/* A property of an object: key is a string value. Of one that is itself an object or array the type is told, and in text and len_bytes
+ * where it stands in the input, to be read by amf0_read() in its turn; not inside AMF3. */
 typedef void amf_property(void *arg, const struct amf_value *key, const struct amf_value *value);
 
 bool amf_value_is(const struct amf_value *v, const char *text); /* a string, and this one */

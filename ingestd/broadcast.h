@@ -13,8 +13,8 @@
 #include "proto/media.h"
 
 #define RELAY_FINISH_MS 5000       /* at the end of a broadcast, for a frame to be taken of those that are left */
-#define RELAY_FINISH_MOST_MS 30000 /* for all of them, once the next broadcast of its name waits, or a transcoder was lost after the end; no
-                                      more than RELAY_FINISH_MS when the daemon leaves */
+#define RELAY_FINISH_MOST_MS 30000 /* for all of them, once the next broadcast of its name waits, or a transcoder was lost after the end;
+                                      no more than RELAY_FINISH_MS when the daemon leaves */
 #define RELAY_STRAY_US 30000000    /* so long an OPEN that was not answered may still be taken */
 
 /* What a publication says of its broadcast. Strings are borrowed for the life of the relays, and filled in before OPEN. */

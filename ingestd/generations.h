@@ -23,8 +23,8 @@ struct generations {
         uint64_t uses;
 };
 
-/* Notes what `node`, a transcoder, was given. false: there cannot be such a one (proto/generation.h): it is counted and told, and whoever asks goes
- * by it no more than this does. */
+/* Notes what `node`, a transcoder, was given. false: there cannot be such a one (proto/generation.h): it is counted and told, and whoever
+ * asks goes by it no more than this does. */
 bool generations_note(struct generations *g, const char *stream, const char *node, uint32_t generation);
 uint32_t generations_get(const struct generations *g, const char *stream);
 

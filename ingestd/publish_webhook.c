@@ -163,8 +163,8 @@ static void tell_unanswered(struct publish_webhook *w, const struct http_answer 
                 return;
         w->unanswered_since_us = now_us;
         log_quote(quoted, sizeof(quoted), http_url_shown(shown, sizeof(shown), w->config->url));
-        log_warn_of(shown, "url=%s status=%d error=\"%s\" msg=\"publish_webhook gives no answer: nobody new may publish\"", quoted, a->status,
-                    a->err ? a->error : "no verdict");
+        log_warn_of(shown, "url=%s status=%d error=\"%s\" msg=\"publish_webhook gives no answer: nobody new may publish\"", quoted,
+                    a->status, a->err ? a->error : "no verdict");
 }
 
 static void tell_answered(struct publish_webhook *w, int64_t now_us)

@@ -79,7 +79,8 @@ static void leaves(struct relay *r, unsigned frames, bool asks)
                 relay_wait(r, RELAY_TOLD_US / US_PER_MS);
 }
 
-static bool fill(struct shipment_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks, uint64_t *end)
+static bool fill(struct shipment_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks,
+                 uint64_t *end)
 {
         struct relay *r = relay_of(m);
         if (!relay_reads(r))

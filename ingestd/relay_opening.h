@@ -1,5 +1,5 @@
-/* relay_opening.h - a relay walks the ring (walk.h) for a transcoder that opens the stream: ASKING, SEEKING, FOLLOWING, RECLAIMING. Whom it
- * asks, and what becomes of the answer, its role decides. */
+/* relay_opening.h - a relay walks the ring (walk.h) for a transcoder that opens the stream: ASKING, SEEKING, FOLLOWING, RECLAIMING.
+ * Whom it asks, and what becomes of the answer, its role decides. */
 #ifndef INGESTD_RELAY_OPENING_H
 #define INGESTD_RELAY_OPENING_H
 

@@ -60,8 +60,8 @@ void replay_config(struct replay *r, uint8_t track, uint8_t codec, struct buf *b
 /* Takes a reference to f->bytes. Returns how many old frames went for it. */
 size_t replay_push(struct replay *r, const struct frame *f);
 
-/* Others need the room: what one reader alone keeps goes, or else the oldest group of pictures. Returns how many frames were lost. Of an empty
- * one nothing goes. */
+/* Others need the room: what one reader alone keeps goes, or else the oldest group of pictures. Returns how many frames were lost. Of an
+ * empty one nothing goes. */
 size_t replay_give_way(struct replay *r);
 
 void replay_attach(struct replay *r, struct replay_reader *reader); /* one that is attached begins anew */

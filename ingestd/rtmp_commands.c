@@ -92,7 +92,8 @@ enum session_state rtmp_commands_begin(struct rtmp_session *s)
                 return rtmp_say_refusal(s, RTMP_CLOSE_PUBLISHERS, "NetStream.Publish.Rejected", text);
         s->published = true;
         log_info_of(s->address, "conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id,
-                    s->stream, s->address, role_names[s->request->role], s->setup.secure, log_quote(quoted, sizeof(quoted), s->flash_ver));
+                    s->stream, s->address, role_names[s->request->role], s->setup.secure,
+                    log_quote(quoted, sizeof(quoted), s->flash_ver));
         rtmp_session_limit(s, UINT32_MAX);
         s->flv = (struct flv){0};
         s->bad_configs = 0;

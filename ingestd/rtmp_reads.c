@@ -60,8 +60,8 @@ static void on_beat(void *arg)
 static void say_no_room(struct rtmp_server *s)
 {
         if (told_may(&s->told_no_room, SAY_AGAIN_US, now_us(s), NULL))
-                log_warn("error=\"%s\" connections=%u msg=\"no more broadcasters can be read to the beat; others are read whenever something "
-                         "comes, which costs more\"", strerror(errno), s->count);
+                log_warn("error=\"%s\" connections=%u msg=\"no more broadcasters can be read to the beat; others are read whenever "
+                         "something comes, which costs more\"", strerror(errno), s->count);
 }
 
 /* False: it has to be read otherwise. */
@@ -100,7 +100,8 @@ static void stop(struct conn *c)
 
 bool rtmp_reads_choose(struct conn *c)
 {
-        enum reads next = c->paused ? READS_NOTHING : c->live && !c->closing && c->server->setup.shipments ? READS_TO_BEAT : READS_PACKETS;
+        bool to_beat = c->live && !c->closing && c->server->setup.shipments;
+        enum reads next = c->paused ? READS_NOTHING : to_beat ? READS_TO_BEAT : READS_PACKETS;
         if (next == c->reads || uv_is_closing((uv_handle_t *)&c->tcp))
                 return true;
         stop(c);

@@ -16,7 +16,8 @@
 
 #define KEPT(of)                                                                                                       \
         {.name = "ingestd_kept_bytes", .type = METRIC_GAUGE, .labels = "of=\"" of "\"",                               \
-         .help = "unfinished messages, bytes not looked at and answers not read, of connections that do not publish (strangers) and of those that do"}
+         .help = "unfinished messages, bytes not looked at and answers not read, of connections that do not publish (strangers) "   \
+                 "and of those that do"}
 struct metric rtmp_server_metrics[ROWS] = {
         [CONNECTIONS] = {.name = "ingestd_connections", .type = METRIC_GAUGE, .help = "RTMP connections open"},
         [HANDSHAKES] = {.name = "ingestd_tls_handshakes_open", .type = METRIC_GAUGE,

@@ -13,7 +13,7 @@
 #define RTMP_EARLY_MAX (256u << 10)
 #define RTMP_TURN_MESSAGES 64 /* who broadcasts sends about as many a second */
 #define RTMP_AGGREGATE_PARTS 512
-#define RTMP_STREAMS_AT_ONCE 4            /* begun on one connection, one after the other; encoders begin one, a few again after a pause */
+#define RTMP_STREAMS_AT_ONCE 4 /* begun on one connection, one after the other; encoders begin one, a few again after a pause */
 #define RTMP_STREAM_EVERY_US INT64_C(5000000) /* one more after so long */
 #define RTMP_TURN_COMMANDS 8  /* before; encoders send seven until they publish */
 

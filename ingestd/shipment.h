@@ -46,7 +46,8 @@ struct shipment_batch {
 struct shipment_ops {
         /* Puts what is to be sent into part, its frames (at most `most`, which is at least 1, and at most max_bytes
          * beyond the first) into room. asks: answered() comes. False: nothing after all. *end: whatever answered() is to be told. */
-        bool (*fill)(struct shipment_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks, uint64_t *end);
+        bool (*fill)(struct shipment_member *m, struct media *part, struct frame *room, unsigned most, size_t max_bytes, bool asks,
+                     uint64_t *end);
         bool (*asks)(const struct shipment_member *m); /* it has to know what becomes of its batch */
         /* err 0: reply is the transcoder's. Never from inside shipment_join() or shipment_now(). */
         void (*answered)(struct shipment_member *m, int err, const struct media_reply *reply, const struct shipment_batch *of);

@@ -16,7 +16,8 @@ static struct metric table[STATS] = {
         [STAT_DROPPED_FRAMES] = {.name = "ingestd_dropped_frames_total", .type = METRIC_COUNTER,
                                  .help = "frames from before the first keyframe, early sound that no place was found for, or too large"},
         [STAT_CUES] = {.name = "ingestd_cues_total", .type = METRIC_COUNTER,
-                       .help = "text and cue points that broadcasters sent and that a picture, or sound where there are none, takes along"},
+                       .help = "text and cue points that broadcasters sent and that a picture, or sound where there are none, "
+                               "takes along"},
         [STAT_CUES_DROPPED] = {.name = "ingestd_cues_dropped_total", .type = METRIC_COUNTER,
                                .help = "of what they sent, what was too much, too long or had no picture to go with"},
         [STAT_LOST_FRAMES] = {.name = "ingestd_replay_lost_frames_total", .type = METRIC_COUNTER,
@@ -44,7 +45,8 @@ static struct metric table[STATS] = {
         [STAT_RELAYED_BYTES] = {.name = "ingestd_relayed_bytes_total", .type = METRIC_COUNTER,
                                 .help = "bytes of those"},
         [STAT_IMPOSSIBLE_GENERATIONS] = {.name = "ingestd_impossible_generations_total", .type = METRIC_COUNTER,
-                                         .help = "generations that nobody can have been given, in what transcoders answered: they do not count"},
+                                         .help = "generations that nobody can have been given, in what transcoders answered: "
+                                                 "they do not count"},
 };
 /* clang-format on */
 

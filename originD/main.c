@@ -38,7 +38,8 @@ struct config {
         int64_t port, fetch_port, http_port;
         char *data_dir, *sync, *peers, *when_full, *public_url;
         bool steering;
-        int64_t replicas, fill_bytes_s, scrub_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes, max_sessions, max_waits;
+        int64_t replicas, fill_bytes_s, scrub_bytes_s, volume_segments, retention_s, retention_bytes, min_free_bytes;
+        int64_t max_sessions, max_waits;
         int64_t time_shift_s, latency_bound_ms, target_latency_ms, classic_s, update_s;
         json_t *webhooks, *recording, *archive;
         int64_t archive_after_s, archive_keep_s, archive_bytes_s;
@@ -68,35 +69,46 @@ static const struct config_key keys[] = {
          .check = peers_check_names, .unit = "",
          .help = "FETCH addresses of the other origins, host:port[,host:port…]; this node may be among them"},
         INT_KEY(replicas, "2", 1, 16, "origins", "that have each recording, as transcoderd's"),
-        INT_KEY(fill_bytes_s, "50000000", 0, INT64_MAX, "bytes/s", "how fast old media is copied from other origins; 0: volumes behind the end are not"),
-        INT_KEY(scrub_bytes_s, "5000000", 0, INT64_MAX, "bytes/s", "how fast what is stored is read again and compared with its checksums; 0: it is not"),
+        INT_KEY(fill_bytes_s, "50000000", 0, INT64_MAX, "bytes/s",
+            "how fast old media is copied from other origins; 0: volumes behind the end are not"),
+        INT_KEY(scrub_bytes_s, "5000000", 0, INT64_MAX, "bytes/s",
+            "how fast what is stored is read again and compared with its checksums; 0: it is not"),
         INT_KEY(retention_s, "86400", 0, 3153600000, "s", "age at which a recording that ended is removed; 0: never"),
         INT_KEY(retention_bytes, "0", 0, INT64_MAX, "bytes", "when there is more, the oldest recordings go; 0: no bound"),
-        INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes", "with less free, see when_full; where nothing can go, writes are refused and the node is not ready"),
-        INT_KEY(volume_segments, "600", VOLUME_SEGMENTS_MIN, VOLUME_SEGMENTS_MAX, "segments", "of a file of a track; for sessions that begin from now on"),
+        INT_KEY(min_free_bytes, "268435456", 0, INT64_MAX, "bytes",
+            "with less free, see when_full; where nothing can go, writes are refused and the node is not ready"),
+        INT_KEY(volume_segments, "600", VOLUME_SEGMENTS_MIN, VOLUME_SEGMENTS_MAX, "segments",
+            "of a file of a track; for sessions that begin from now on"),
         {.name = "recording", .type = CONFIG_JSON, .offset = offsetof(struct config, recording), .default_value = "[]", .unit = "",
          .check = retention_check_config,
-         .help = "what is kept, by stream, the first that fits: [{\"match\", \"rewind\": \"all\"|seconds, \"live\": \"all\"|\"none\"|seconds, \"after_s\", \"after_bytes\"}]"},
+         .help = "what is kept, by stream, the first that fits: "
+                 "[{\"match\", \"rewind\": \"all\"|seconds, \"live\": \"all\"|\"none\"|seconds, \"after_s\", \"after_bytes\"}]"},
         {.name = "when_full", .type = CONFIG_CHOICE, .offset = offsetof(struct config, when_full), .default_value = "remove",
          .allowed = "remove|refuse", .unit = "",
-         .help = "below min_free_bytes: the oldest media goes before writes are refused, recordings and, of what is live, what is behind time_shift_s; or nothing goes"},
+         .help = "below min_free_bytes: the oldest media goes before writes are refused, recordings and, of what is live, what is "
+                 "behind time_shift_s; or nothing goes"},
         {.name = "archive", .type = CONFIG_JSON, .offset = offsetof(struct config, archive), .default_value = "{}", .unit = "",
          .secret = true, .check = s3_config_check,
-         .help = "object store (S3's API) that closed volumes go to: {\"endpoint\", \"bucket\", \"region\", \"access_key\", \"secret_key\"}, if "
+         .help = "object store (S3's API) that closed volumes go to: "
+                 "{\"endpoint\", \"bucket\", \"region\", \"access_key\", \"secret_key\"}, if "
                  "wanted \"prefix\", \"path_style\", \"session_token\", \"ca_file\"; {}: none"},
         INT_KEY(archive_after_s, "600", 0, 3153600000, "s", "age at which a closed volume is copied to the archive"),
         INT_KEY(archive_keep_s, "3600", 0, 3153600000, "s", "age at which a volume that the archive has is removed here"),
         INT_KEY(archive_bytes_s, "20000000", 0, INT64_MAX, "bytes/s", "how fast volumes are sent to the archive; 0: they are not"),
         INT_KEY(max_sessions, "256", 1, 100000, "sessions", "live at the same time"),
-        INT_KEY(max_waits, "1536", 16, 8192, "requests", "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
+        INT_KEY(max_waits, "1536", 16, 8192, "requests",
+            "FETCHes of one connection, or one HTTP client's address, that wait at the same time"),
         INT_KEY(time_shift_s, "60", 2, 86400, "s", "how far back a live viewer can go, where recording says nothing else"),
         INT_KEY(latency_bound_ms, "100", 0, 60000, "ms", "from capture to the origin: what availability times allow for"),
-        INT_KEY(target_latency_ms, "500", 200, 60000, "ms", "how far behind availability players aim to be: latency_bound_ms more from the capture"),
-        INT_KEY(classic_s, "4", 2, KEY_JOINED_MAX, "s", "of a segment in the manifests for old players (classic.m3u8, classic.mpd): so many stored seconds are joined"),
+        INT_KEY(target_latency_ms, "500", 200, 60000, "ms",
+            "how far behind availability players aim to be: latency_bound_ms more from the capture"),
+        INT_KEY(classic_s, "4", 2, KEY_JOINED_MAX, "s",
+            "of a segment in the manifests for old players (classic.m3u8, classic.mpd): so many stored seconds are joined"),
         INT_KEY(update_s, "2", 1, 3600, "s", "how often players look for a changed manifest"),
         {.name = "public_url", .type = CONFIG_STRING, .offset = offsetof(struct config, public_url), .default_value = "", .max = 255,
          .unit = "", .check = check_public_url,
-         .help = "where viewers find the edges, as https://live.example.org: manifests name the clock there, for players that ask only whole addresses (GStreamer); empty: /time of whoever gave the manifest"},
+         .help = "where viewers find the edges, as https://live.example.org: manifests name the clock there, for players that ask only "
+                 "whole addresses (GStreamer); empty: /time of whoever gave the manifest"},
         {.name = "steering", .type = CONFIG_BOOL, .offset = offsetof(struct config, steering), .default_value = "false", .unit = "",
          .help = "manifests tell players to ask which site to load from: for edges that have sites"},
         {.name = "sync", .type = CONFIG_CHOICE, .offset = offsetof(struct config, sync), .default_value = "none",
@@ -194,7 +206,9 @@ static const char *elsewhere(void *arg, const struct key *key, const struct sess
 {
         struct origin *o = magic_check(arg, ORIGIN_MAGIC);
         const char *peer = catch_up_elsewhere(o->catch_up, key, than, &nth);
-        const struct session *s = peer || than || (key->kind != KEY_SEGMENT && key->kind != KEY_PICTURE) ? NULL : store_session(&o->store, key->session);
+        const struct session *s = NULL;
+        if (!peer && !than && (key->kind == KEY_SEGMENT || key->kind == KEY_PICTURE))
+                s = store_session(&o->store, key->session);
         return s ? fills_elsewhere(o->fills, s, key, nth) : peer;
 }
 
@@ -446,7 +460,8 @@ int main(int argc, char **argv)
                                    .volume_segments = (uint32_t)o.config.volume_segments,
                                    .sync_segments = strcmp(o.config.sync, "segment") == 0};
         struct store_events se = {.ready = store_ready, .slow = store_slow, .changed = session_changed, .space = space_changed,
-                                  .idle = part_stopped, .removing = removing_here, .removed = removed_here, .volume_removed = removed_here, .arg = &o};
+                                  .idle = part_stopped, .removing = removing_here, .removed = removed_here,
+                                  .volume_removed = removed_here, .arg = &o};
         struct manifest_options mo = {.latency_bound_ms = o.config.latency_bound_ms,
                                       .target_latency_ms = o.config.target_latency_ms,
                                       .time_shift_s = o.config.time_shift_s,

@@ -1,12 +1,12 @@
 /* fetch.h - the one verb of every tier: bytes of an object from an offset, waiting a bounded time for those to come.
  *
  * key names it: key.h has the table of names.
- * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms. A manifest or a playlist
- * that is not FETCH_IMMUTABLE comes whole, at most FETCH_WHOLE_MAX bytes: it is made anew each time it is asked for, so pieces would be of
- * different versions.
+ * The answer holds what exists beyond offset, at most BODY_MAX bytes; with nothing new the tier waits up to wait_ms. A manifest or a
+ * playlist that is not FETCH_IMMUTABLE comes whole, at most FETCH_WHOLE_MAX bytes: it is made anew each time it is asked for, so pieces
+ * would be of different versions.
  *
- * MSG_FETCH_OWNED is the same, asked by an edge of another one of its site that the object belongs to (edged/siblings.h): what is not there
- * is asked for above, never of a third edge. `hops` counts tiers, so it is as in the question that made this one necessary. */
+ * MSG_FETCH_OWNED is the same, asked by an edge of another one of its site that the object belongs to (edged/siblings.h): what is not
+ * there is asked for above, never of a third edge. `hops` counts tiers, so it is as in the question that made this one necessary. */
 #ifndef PROTO_FETCH_H
 #define PROTO_FETCH_H
 
@@ -33,9 +33,8 @@ int fetch_decode(struct reader *r, struct fetch *m);
 struct fetch_reply {
         int8_t status;      /* 0; ERR_NOT_YET: due, but nothing beyond offset within wait_ms, nor before ttl_ms (0: nobody can
                                say), which is told at once when it is longer than wait_ms; ERR_NOT_FOUND: and will not
-                               be within ttl_ms; ERR_FULL: overloaded, try another; ERR_LIMIT: it is too far up, or too large, to be had by
-                               this way. To a tier that is not to ask further
-                               ERR_NOT_FOUND of a segment says that there never was one; ERR_CORRUPT: there was, here or
+                               be within ttl_ms; ERR_FULL: overloaded, try another; ERR_LIMIT: it is too far up, or too large, to
+                               be had by this way. To a tier that is not to ask further
                                elsewhere, and it cannot be had from here now; ERR_IO: nobody can say */
         uint8_t flags;
         uint32_t ttl_ms;    /* how long this answer may be used, found or not */

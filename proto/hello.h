@@ -29,13 +29,13 @@ struct hello { /* both directions */
         uint8_t role; /* enum node_role */
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
-        /* What it can that not every node of this version can: enum node_can. On the wire it is the upper half of what was the load alone: to
-         * a node that does not know of it that is a large load, which nobody goes by; and such a node says 0. */
+        /* What it can that not every node of this version can: enum node_can. On the wire it is the upper half of what was the load
+         * alone: to a node that does not know of it that is a large load, which nobody goes by; and such a node says 0. */
         uint16_t can;
         uint16_t load_permille;
         uint8_t draining;
         char zone[ZONE_MAX + 1]; /* "" : none */
-        int64_t came_us, sent_us; /* by the wall clock of who says it: when the HELLO came that is answered (0: none is), when this left */
+        int64_t came_us, sent_us; /* by the wall clock of who says it: when the HELLO that this answers came (0: none), when this left */
         uint8_t nonce[NONCE_BYTES]; /* of who says it */
         uint8_t proof[PROOF_BYTES];
 };

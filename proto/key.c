@@ -334,7 +334,8 @@ static bool take_time(int64_t *out_ms, const struct part *p)
                 return false;
         memcpy(text, p->at, p->len);
         text[p->len] = '\0';
-        if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &ms) != 7)
+        if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+                   &tm.tm_sec, &ms) != 7)
                 return false;
         tm.tm_year -= 1900;
         tm.tm_mon -= 1;
@@ -360,7 +361,8 @@ static bool take_epoch(int64_t *out_s, const char *session)
 bool key_is_past(const struct key *k, int64_t wall_us)
 {
         int64_t epoch_s;
-        return k->kind == KEY_SEGMENT && take_epoch(&epoch_s, k->session) && wall_us / US_PER_S > epoch_s + k->segment + (k->joined ? k->joined : 1);
+        return k->kind == KEY_SEGMENT && take_epoch(&epoch_s, k->session) &&
+               wall_us / US_PER_S > epoch_s + k->segment + (k->joined ? k->joined : 1);
 }
 
 static enum key_kind parse_api(struct key *k, const struct part *p, size_t n)

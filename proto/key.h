@@ -93,7 +93,8 @@ struct key {
 
 #define RECORDING_PIECE_BYTES (1u << 20)
 
-/* The name of a recording or of a clip of it, of its facts or of a piece, whichever kind it is: of the other fields, with track "" for the best. */
+/* The name of a recording or of a clip of it, of its facts or of a piece, whichever kind it is: of the other fields, with track "" for
+ * the best. */
 void key_write_recording(char text[KEY_MAX + 1], const struct key *k);
 
 /* Of a KEY_RECORDING the part that somebody asks for (each NULL or "" if he does not): whole seconds from its beginning. false: why says
@@ -110,8 +111,9 @@ void key_parse(struct key *out, const char *text); /* of any length, from anybod
  * none, or it is well-formed. */
 const char *key_bad_page(const char *text);
 
-/* A segment whose second was over at that time by the machine's clock: it does not grow any more, and every owner of the stream has it, or will
- * get it from who has. The time is told by the session's name, which begins with its epoch; of a name that does not, nothing is known. */
+/* A segment whose second was over at that time by the machine's clock: it does not grow any more, and every owner of the stream has it,
+ * or will get it from who has. The time is told by the session's name, which begins with its epoch; of a name that does not, nothing is
+ * known. */
 bool key_is_past(const struct key *k, int64_t wall_us);
 
 /* What viewers may ask an edge for. */

@@ -87,7 +87,7 @@ void open_encode(struct writer *w, const void *message);
 int open_decode(struct reader *r, struct open *m);
 
 struct open_reply {
-        int8_t status;      /* 0, ERR_FULL, ERR_DENIED, ERR_UNSUPPORTED, ERR_CLOSED (no origin), … ; with another than 0 only text is set */
+        int8_t status;      /* 0, ERR_FULL, ERR_DENIED, ERR_UNSUPPORTED, ERR_CLOSED (no origin), … ; with any but 0 only text is set */
         char text[128];     /* why not, for the publisher's status and the log */
         uint64_t handle;    /* for MEDIA and CLOSE; dies with the transcoder's incarnation */
         char session[SESSION_ID_MAX + 1];

@@ -1,9 +1,10 @@
 /* names.h - which streams, sessions and tracks a tier has, told to the tier below: so that an edge knows what there is without asking for
  * it, and asks for nothing else. FETCH of /names/INSTANCE/CHANGE, never by HTTP.
  *
- * A tier numbers its changes from 1 on, anew whenever it starts (INSTANCE is the number of that start). The answer is one page, bytes of no
- * content type: those sessions that changed behind CHANGE in the order in which they did, the change to ask from next, and whether there
- * is more. With nothing new the tier waits as long as the question allows, and then says ERR_NOT_YET. /names/0/0 asks from the beginning.
+ * A tier numbers its changes from 1 on, anew whenever it starts (INSTANCE is the number of that start). The answer is one page, bytes of
+ * no content type: those sessions that changed behind CHANGE in the order in which they did, the change to ask from next, and whether
+ * there is more. With nothing new the tier waits as long as the question allows, and then says ERR_NOT_YET. /names/0/0 asks from the
+ * beginning.
  *
  * Names are told as hashes of 64 bits: 100,000 recordings are 2 MB once, and some bytes for each that begins, ends or goes. Two names
  * with one hash are no harm: what passes for a name that there is gets asked for, within the bounds of edged/addresses.h.
@@ -25,7 +26,7 @@
 struct names_row {
         uint64_t session, stream; /* names_session(), names_stream(); of one that went stream is 0 */
         bool gone, live;
-        uint32_t first, last;                /* segments: before the first there are none; of a live session the last is where its live edge was */
+        uint32_t first, last;                /* segments: before the first there are none; of a live session the last was its live edge */
         uint8_t track_count;                 /* 0: its tracks are not known */
         uint64_t tracks[SESSION_TRACKS_MAX]; /* names_track() */
 };

@@ -5,8 +5,8 @@
 
 #include "proto/key.h"
 
-/* query: "?a=b&c", up to a '#' or the end; "": nothing is asked. k, a KEY_PLAYLIST that is not classic, becomes the version's. NULL; or in words why
- * there is none, and k is half changed then. */
+/* query: "?a=b&c", up to a '#' or the end; "": nothing is asked. k, a KEY_PLAYLIST that is not classic, becomes the version's. NULL; or
+ * in words why there is none, and k is half changed then. */
 const char *reload_take(struct key *k, const char *query);
 
 #endif

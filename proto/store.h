@@ -34,8 +34,8 @@ static inline bool chunk_ms_valid(uint64_t chunk_ms)
 {
         return chunk_ms == CHUNK_MS || chunk_ms == CHUNK_MS_SHORT;
 }
-/* The track of still pictures (TRACK_PICTURES), of which a session has one at most: of each second a sample, a JPEG file, or without bytes
- * where the one before stands for that second too. Nothing is held up for it. */
+/* The track of still pictures (TRACK_PICTURES), of which a session has one at most: of each second a sample, a JPEG file, or without
+ * bytes where the one before stands for that second too. Nothing is held up for it. */
 #define PICTURES_TRACK "thumbs"
 
 struct claim {
@@ -49,10 +49,10 @@ struct claim {
         /* Without CLAIM_JOIN the new generation is the first above both this and the session's; one that there cannot be (generation.h)
          * does not count. With CLAIM_JOIN it is just this. */
         uint32_t generation;
-        /* The grid of a session that this begins, CHUNK_MS or CHUNK_MS_SHORT; one that is there keeps its own. 0 is not said: of a new session
-         * CHUNK_MS. With CLAIM_JOIN it is the session's, unless the writer does not know it (a shadow's first); it is taken over by a session
-         * that has no track yet, and ERR_CONFLICT where it has one on another grid. Only CHUNK_MS_SHORT is written into the message: without
-         * it the message is the one that older nodes know. */
+        /* The grid of a session that this begins, CHUNK_MS or CHUNK_MS_SHORT; one that is there keeps its own. 0 is not said: of a new
+         * session CHUNK_MS. With CLAIM_JOIN it is the session's, unless the writer does not know it (a shadow's first); it is taken
+         * over by a session that has no track yet, and ERR_CONFLICT where it has one on another grid. Only CHUNK_MS_SHORT is written
+         * into the message: without it the message is the one that older nodes know. */
         uint8_t chunk_ms;
 };
 
@@ -76,9 +76,9 @@ struct claim_track {
         int64_t end_us;        /* what is at or after is not stored yet; a guessed end is sooner by what it may be wrong */
 };
 struct claim_reply {
-        int8_t status; /* 0, ERR_NOT_FOUND (of CLAIM_ONLY_LIVE only), ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (there is no such generation, or none is left for
-                          a moment: generation.h); ERR_FENCED: of CLAIM_JOIN
-                          only, or another claim came while this one was saved; ERR_CLOSED: of CLAIM_JOIN; ERR_CANCELED: stopping */
+        int8_t status; /* 0, ERR_NOT_FOUND (of CLAIM_ONLY_LIVE only), ERR_NOSPACE, ERR_FULL, ERR_IO, ERR_LIMIT (there is no such
+                          generation, or none is left for a moment: generation.h); ERR_FENCED: of CLAIM_JOIN only, or another claim
+                          came while this one was saved; ERR_CLOSED: of CLAIM_JOIN; ERR_CANCELED: stopping */
         char session[SESSION_ID_MAX + 1];
         int64_t epoch_us;
         uint32_t generation;
