@@ -62,7 +62,8 @@ static void follow(int64_t boot_us)
         if (boot_us - since_us < LOOK_EVERY_US || !atomic_compare_exchange_strong(&looked, &since_us, boot_us))
                 return;
         int64_t now_us = atomic_load(&offset), target_us = clock_real_us() - boot_us;
-        atomic_compare_exchange_strong(&offset, &now_us, clock_slew(now_us, target_us, boot_us - since_us, clock_may_leap(now_us, boot_us)));
+        bool may_leap = clock_may_leap(now_us, boot_us);
+        atomic_compare_exchange_strong(&offset, &now_us, clock_slew(now_us, target_us, boot_us - since_us, may_leap));
 }
 
 int64_t clock_wall_us(void)

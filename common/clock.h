@@ -12,8 +12,8 @@
  * The time for which a machine sleeps has passed (CLOCK_BOOTTIME). One that came up without the time may be hours behind, and slewing
  * would take months then: the wall clock leaps forwards over more than CLOCK_LEAP_US at once while the machine is up for less than
  * CLOCK_EARLY_US, or the clock says what nobody can have meant. It never leaps otherwise: of a clock that was set by hours under running
- * broadcasts it is more likely that the one who set it was wrong, and other nodes that say the same may just have been started since. It never
- * leaps back. */
+ * broadcasts it is more likely that the one who set it was wrong, and other nodes that say the same may just have been started since. It
+ * never leaps back. */
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
 

@@ -19,8 +19,8 @@ enum range_verdict range_parse(const char *header, uint64_t size, uint64_t *from
  * all of it (no header, or "bytes=0-"). */
 bool range_needs_whole(const char *header);
 
-/* It names both ends ("bytes=100-199"), so the answer can begin before anybody knows how long the object will be: len bytes from `from`, or up to
- * where the object ends (RFC 8673). */
+/* It names both ends ("bytes=100-199"), so the answer can begin before anybody knows how long the object will be: len bytes from `from`,
+ * or up to where the object ends (RFC 8673). */
 bool range_has_ends(const char *header, uint64_t *from, uint64_t *len);
 
 /* The Range to be heeded: range, or NULL when If-Range (NULL: the request has none) names another version than tag, "" while

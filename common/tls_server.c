@@ -222,7 +222,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         if (!found)
                 return 0;
         OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k.mac, sizeof(k.mac)),
-                               OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0), OSSL_PARAM_construct_end()};
+                               OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char[]){"SHA256"}, 0),
+                               OSSL_PARAM_construct_end()};
         bool ok = EVP_MAC_CTX_set_params(mac, params) == 1;
         if (seals) {
                 memcpy(name, k.name, sizeof(k.name));
@@ -423,7 +424,8 @@ static void digest_pairs(const struct pairs *all, uint8_t out[TLS_TICKETS_PROOF]
         unsigned len;
         bool ok = sum && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1;
         for (unsigned i = 0; ok && i < all->count; i++)
-                ok = X509_digest(SSL_CTX_get0_certificate(all->at[i].ctx), EVP_sha256(), one, &len) == 1 && EVP_DigestUpdate(sum, one, len) == 1;
+                ok = X509_digest(SSL_CTX_get0_certificate(all->at[i].ctx), EVP_sha256(), one, &len) == 1 &&
+                     EVP_DigestUpdate(sum, one, len) == 1;
         if (!ok || EVP_DigestFinal_ex(sum, out, NULL) != 1)
                 mem_out("TLS");
         EVP_MD_CTX_free(sum);

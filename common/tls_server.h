@@ -6,9 +6,9 @@
  * In the directory every NAME.crt (or NAME.pem: the certificate, then those that lead to its authority) with NAME.key is a
  * pair; tls.crt and tls.key, as Kubernetes mounts them, are one of them. A client that asks for a name (SNI) gets the first
  * pair, in the order of their file names, whose certificate is for it, wildcards included, and has not expired unless all of
- * them have; one that asks for none or for another name gets the pair `tls`, or else the first. Where a name has certificates of several kinds of key (RSA beside ECDSA,
- * any file names), the client gets one whose signatures it understands, ECDSA if it understands both; one that names nobody
- * chooses among those with the very names of the pair it gets.
+ * them have; one that asks for none or for another name gets the pair `tls`, or else the first. Where a name has certificates of several
+ * kinds of key (RSA beside ECDSA, any file names), the client gets one whose signatures it understands, ECDSA if it understands both; one
+ * that names nobody chooses among those with the very names of the pair it gets.
  *
  * The directory is watched (file_watch.h). A pair that cannot be read or does not fit together is logged, and the one of
  * that name from before stays; a pair whose certificate is gone goes; when nothing would be left, all stays as it was. What was
@@ -18,8 +18,9 @@
  * TLS 1.2 with forward secrecy and authenticated encryption only, and TLS 1.3. No renegotiation, no compression, no early data and no
  * sessions that this side keeps. Tickets, with which a client that comes again is spared the certificate and this side the signature, for
  * those who ask for them: a viewer's player connects again and again, a publisher once in hours. What they are sealed with is
- * tls_tickets.h's: keys in memory only, or, of TLS 1.3, such as all who have the same secret and the same certificates make. They are others
- * every TLS_TICKETS_S and with each reading of other certificates: who shows a ticket of the key before last begins from the beginning.
+ * tls_tickets.h's: keys in memory only, or, of TLS 1.3, such as all who have the same secret and the same certificates make. They are
+ * others every TLS_TICKETS_S and with each reading of other certificates: who shows a ticket of the key before last begins from the
+ * beginning.
  *
  * Loop thread only, but for tls_server_accept() and the handshakes of what it returns: any thread. One mutex, taken a few times a
  * handshake. */
@@ -38,11 +39,12 @@ struct tls_server;
 
 struct tls_server_config {
         const char *directory;
-        /* Protocols in the order of preference ("h2", "http/1.1"), ends with NULL; a client that offers none of them, or no ALPN at all, is
-         * served without. NULL: offers are passed over. */
+        /* Protocols in the order of preference ("h2", "http/1.1"), ends with NULL; a client that offers none of them, or no ALPN at all,
+         * is served without. NULL: offers are passed over. */
         const char *const *alpn;
         bool tickets;
-        const char *ticket_secret; /* TLS_TICKETS_SECRET_MIN characters or more: who has the same one opens these tickets too. NULL, "": none */
+        /* TLS_TICKETS_SECRET_MIN characters or more: who has the same one opens these tickets too. NULL, "": none. */
+        const char *ticket_secret;
         bool kernel; /* the kernel encrypts where it can, if the socket is OpenSSL's to use (SSL_OP_ENABLE_KTLS) */
 };
 

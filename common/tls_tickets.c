@@ -117,7 +117,8 @@ static const struct tls_ticket_key *find_named(const struct tls_tickets *t, cons
 {
         for (int i = 0; i < OWN_KEYS; i++) {
                 const struct own_key *k = &t->own[i];
-                if (k->made_us && mono_us - k->made_us < 2 * TLS_TICKETS_S * US_PER_S && memcmp(k->key.name, name, sizeof(k->key.name)) == 0)
+                if (k->made_us && mono_us - k->made_us < 2 * TLS_TICKETS_S * US_PER_S &&
+                    memcmp(k->key.name, name, sizeof(k->key.name)) == 0)
                         return &k->key;
         }
         for (int i = 0; t->shares && i < HOURS; i++) {
@@ -140,7 +141,8 @@ bool tls_tickets_seal_with(struct tls_tickets *t, bool shared, int64_t mono_us, 
         return ok;
 }
 
-bool tls_tickets_opens_with(struct tls_tickets *t, const unsigned char name[16], int64_t mono_us, int64_t wall_us, struct tls_ticket_key *out)
+bool tls_tickets_opens_with(struct tls_tickets *t, const unsigned char name[16], int64_t mono_us, int64_t wall_us,
+                            struct tls_ticket_key *out)
 {
         pthread_mutex_lock(&t->lock);
         look_at_hour(t, wall_us);

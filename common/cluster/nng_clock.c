@@ -74,7 +74,9 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict lock, const struct timespec *restrict until)
 {
         pthread_once(&once, find);
-        return is_nng(__builtin_return_address(0)) ? pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, until) : real_wait(cond, lock, until);
+        if (is_nng(__builtin_return_address(0)))
+                return pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, until);
+        return real_wait(cond, lock, until);
 }
 
 bool nng_clock_is_steady(void)

@@ -37,7 +37,9 @@ void peer_clock_take(struct peer_clock *c, const struct peer_clock_times *t)
 struct clock_ahead peer_clock_ahead(const struct peer_clock *c, int64_t now_us)
 {
         const struct peer_clock_trip *t = best(c, now_us);
-        return t ? (struct clock_ahead){.known = true, .ahead_us = t->ahead_us, .error_us = error_of(t, now_us)} : (struct clock_ahead){0};
+        if (!t)
+                return (struct clock_ahead){0};
+        return (struct clock_ahead){.known = true, .ahead_us = t->ahead_us, .error_us = error_of(t, now_us)};
 }
 
 int64_t clock_ahead_wrong_us(const struct clock_ahead *a, int64_t used_us)

@@ -74,7 +74,8 @@ static struct metric gauges[] = {STATES("ingestd"), STATES("transcoderd"), STATE
 
 static struct metric apart[] = {
         {.name = "freshet_peer_clocks_apart_seconds", .type = METRIC_GAUGE, .scale = 1e-6,
-         .help = "The most that a live peer's wall clock differs from this node's, by HELLO's round trips; 0: by nothing that can be told."},
+         .help = "The most that a live peer's wall clock differs from this node's, by HELLO's round trips; 0: by nothing that "
+                 "can be told."},
 };
 
 static struct metric *gauge(const struct peers *p, enum peer_state state)
@@ -190,7 +191,8 @@ static void look_for_twins(struct peers *p)
                 struct node *n = p->nodes[i];
                 n->twin_looks = has_twin(p, n) ? n->twin_looks + 1 : 0;
                 if (n->twin_looks == TWIN_LOOKS)
-                        log_error("peer=%s peer_id=%s msg=\"another node has the same id: give each its own, what they store is mixed up\"",
+                        log_error("peer=%s peer_id=%s msg=\"another node has the same id: give each its own, what they store is "
+                                  "mixed up\"",
                                   n->peer.address, n->peer.info.id);
         }
 }
@@ -425,7 +427,8 @@ int peers_open(struct peers **out, uv_loop_t *loop, const char *names, enum node
         metrics_register(gauges, sizeof(gauges) / sizeof(gauges[0]));
         metrics_register(apart, 1);
         if (!nng_clock_is_steady())
-                log_debug("msg=\"nng goes by the system's clock: when that is set, requests and connections wait for longer or shorter\"");
+                log_debug("msg=\"nng goes by the system's clock: when that is set, requests and connections wait for longer "
+                          "or shorter\"");
         struct peers *p = mem_alloc(sizeof(*p));
         p->magic = PEERS_MAGIC;
         p->loop = loop;
@@ -503,8 +506,8 @@ size_t peers_route(struct peers *p, const char *key, struct peer **out, size_t m
         return found;
 }
 
-/* Brings the live owners, or those of them in this node's zone if there are any, to the front of out and returns how many they are. The owners
- * are who the ring says, not who is there now: who stands in for one that is dead may have nothing of the past. */
+/* Brings the live owners, or those of them in this node's zone if there are any, to the front of out and returns how many they are. The
+ * owners are who the ring says, not who is there now: who stands in for one that is dead may have nothing of the past. */
 static size_t bring_owners(struct peers *p, const char *key, size_t owner_count, bool near, struct peer **out, size_t found)
 {
         void *owners[PEERS_OWNERS_MAX];

@@ -1,6 +1,6 @@
-/* rpc_gate_impl.h - the inside of a gate, shared by rpc_gate.c, which lets connections in and ends with its socket, rpc_lines.c, which knows
- * them by descriptor and by pipe and which of them are strangers', and rpc_traffic.c, which follows what they send. Included by nothing
- * else.
+/* rpc_gate_impl.h - the inside of a gate, shared by rpc_gate.c, which lets connections in and ends with its socket, rpc_lines.c, which
+ * knows them by descriptor and by pipe and which of them are strangers', and rpc_traffic.c, which follows what they send. Included by
+ * nothing else.
  *
  *   line_new()  →  line_make_stranger()  →  line_enter_pipe()  →  line_no_stranger()  →  line_leave_pipe()  →  line_free()
  *

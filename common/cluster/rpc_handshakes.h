@@ -1,8 +1,8 @@
 /* rpc_handshakes.h - how many TLS handshakes a port begins to answer: so many of one address, and so many of all. For
  * common/cluster/rpc_gate.c.
  *
- * To answer a ClientHello costs a signature and an exchange of keys, up to a millisecond of a processor that has streams to carry; to send
- * one costs next to nothing. So whoever connects anew again and again is refused before that is done.
+ * To answer a ClientHello costs a signature and an exchange of keys, up to a millisecond of a processor that has streams to carry; to
+ * send one costs next to nothing. So whoever connects anew again and again is refused before that is done.
  *
  * What all may have is counted apart for addresses from which a node has shown itself within RPC_HANDSHAKES_KNOWN_US: strangers who flood
  * the port keep such a node from nothing when it connects again, and a node that is new here only as long as they go on. Addresses share

@@ -451,7 +451,8 @@ static void answer_hello(struct slot *slot, struct connection *c)
         if (!hello_proof_ok(&m, self->cluster_token, HELLO_ASKS, &c->bond)) {
                 refuse_connection(slot, c, RPC_FAULT_TOKEN, "HELLO does not prove knowledge of the cluster_token");
         } else if (self->certs && !cluster_name_fits(&c->shown, (enum node_role)m.role, m.id)) {
-                snprintf(text, sizeof(text), "HELLO says %s %.40s, the certificate is for %s %.40s", node_role_name((enum node_role)m.role),
+                snprintf(text, sizeof(text), "HELLO says %s %.40s, the certificate is for %s %.40s",
+                         node_role_name((enum node_role)m.role),
                          m.id, node_role_name(c->shown.role), *c->shown.id ? c->shown.id : "*");
                 refuse_connection(slot, c, RPC_FAULT_IDENTITY, text);
         } else if (!may_connect((enum node_role)m.role, self->role)) {

@@ -5,9 +5,9 @@
  *   under_way_ended()    its connection was shut down; its memory is still there until that is noticed
  *   under_way_end()      it was taken, or its memory has gone; idempotent
  *
- * Beyond `most` bytes those that have come for longest go: who begins a message and does not go on is the first. What goes counts until it
- * is gone, and when UNDER_WAY_GOING_MAX wait for that, the next message is one too many. Whoever has a message owns the struct, zeroed at
- * first. */
+ * Beyond `most` bytes those that have come for longest go: who begins a message and does not go on is the first. What goes counts until
+ * it is gone, and when UNDER_WAY_GOING_MAX wait for that, the next message is one too many. Whoever has a message owns the struct, zeroed
+ * at first. */
 #ifndef COMMON_CLUSTER_UNDER_WAY_H
 #define COMMON_CLUSTER_UNDER_WAY_H
 

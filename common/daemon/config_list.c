@@ -69,7 +69,7 @@ int config_check_match(const json_t *entry, size_t i, char *why, size_t why_cap)
         if (match && !json_is_string(match))
                 return config_refuse(why, why_cap, "entry %zu: \"match\" is not a string", i);
         if (match && !pattern_possible(json_string_value(match)))
-                return config_refuse(why, why_cap, "entry %zu: \"match\" is \"%.64s\", which no stream's name can fit, allowed are letters, "
-                                                   "digits, _ - and * ? [a-z]", i, json_string_value(match));
+                return config_refuse(why, why_cap, "entry %zu: \"match\" is \"%.64s\", which no stream's name can fit, allowed are "
+                                                   "letters, digits, _ - and * ? [a-z]", i, json_string_value(match));
         return 0;
 }

@@ -213,7 +213,8 @@ static void api_node(void *arg, struct admin_call *call)
         bool ready = admin_is_ready(m->admin, why, sizeof(why));
         const char *state = m->stopping ? "draining" : ready ? "ready" : m->opened ? "waiting" : "starting";
         call->answer = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:i, s:f, s:s, s:o}", "id", d->self.id, "role",
-                                 d->program, "zone", d->self.zone, "version", version_number, "revision", version_revision, "state", state, "why", why, "uptime",
+                                 d->program, "zone", d->self.zone, "version", version_number, "revision", version_revision,
+                                 "state", state, "why", why, "uptime",
                                  (json_int_t)((clock_mono_us() - m->started_us) / US_PER_S), "pid", (int)getpid(), "load",
                                  d->self.load_permille / 1000.0, "log_level", log_level_name(log_level_now()), "peers",
                                  peers_json());

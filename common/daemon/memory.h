@@ -10,8 +10,8 @@
  * It costs 0.1 ms a megabyte that goes, in which threads that allocate from the same arena wait. So it is done on a thread of the
  * pool, and only when it is worth it: what comes back at once is no more than page faults.
  *
- * malloc_trim() gives back what lies free between pieces that are in use, but not the end of a heap unless that is the main one. glibc cuts
- * that end when memory is freed there and more than its trim threshold is free, which by itself grows to 64 MiB, a whole heap: six
+ * malloc_trim() gives back what lies free between pieces that are in use, but not the end of a heap unless that is the main one. glibc
+ * cuts that end when memory is freed there and more than its trim threshold is free, which by itself grows to 64 MiB, a whole heap: six
  * threads that freed 45 MiB each kept all 270 MiB for ever. memory_start() says 8 MiB, and that pieces of 4 MiB are not of a heap at all:
  * they go when they are freed, as glibc does it by itself until the first of them was. An encoder that is opened anew has page
  * faults for both, 2 to 5 ms of a processor's time (720p, 1080p).

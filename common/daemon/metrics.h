@@ -42,7 +42,8 @@ struct histogram {
 };
 void histogram_observe(struct histogram *h, int64_t us);
 
-/* Series whose labels are known only while the daemon runs; the text may have LABELS_MAX bytes, without quotes or backslashes in its values. */
+/* Series whose labels are known only while the daemon runs; the text may have LABELS_MAX bytes, without quotes or backslashes in its
+ * values. */
 #define METRIC_LABELS_MAX 256
 typedef void (*metric_put)(void *to, const char *labels, int64_t value);
 struct metric_rows {

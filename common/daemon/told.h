@@ -1,5 +1,6 @@
-/* told.h - a line of the log that would be the same again and again, about one thing: told at once, then once in a while with how often it
- * was so meanwhile. Beside the bound that each place of the source has over all things (log_site.h). Pure; time is passed in, monotonic. */
+/* told.h - a line of the log that would be the same again and again, about one thing: told at once, then once in a while with how often
+ * it was so meanwhile. Beside the bound that each place of the source has over all things (log_site.h). Pure; time is passed in,
+ * monotonic. */
 #ifndef COMMON_DAEMON_TOLD_H
 #define COMMON_DAEMON_TOLD_H
 
