@@ -94,7 +94,7 @@ enum session_state rtmp_commands_begin(struct rtmp_session *s)
         log_info_of(s->address, "conn=%" PRIu64 " stream=%s address=%s role=%s secure=%d msg=\"publishing\" encoder=%s", s->setup.id,
                     s->stream, s->address, role_names[s->request->role], s->setup.secure,
                     log_quote(quoted, sizeof(quoted), s->flash_ver));
-        rtmp_session_limit(s, UINT32_MAX);
+        rtmp_state_limit(s, UINT32_MAX);
         s->flv = (struct flv){0};
         s->bad_configs = 0;
         s->since_us = s->now_us;
@@ -119,7 +119,7 @@ static enum session_state on_stop(struct rtmp_session *s, const struct rtmp_comm
         rtmp_commands_end(s, s->asked ? CLOSE_LOST : CLOSE_STOPPED); /* who was asked to leave comes back */
         s->stopped = true;
         s->since_us = s->now_us;
-        rtmp_session_limit(s, MESSAGE_BEFORE_PUBLISH); /* until it publishes again */
+        rtmp_state_limit(s, MESSAGE_BEFORE_PUBLISH); /* until it publishes again */
         return SESSION_READY;
 }
 
@@ -256,7 +256,7 @@ enum session_state rtmp_commands_take(struct rtmp_session *s, const uint8_t *dat
         bool known = false;
         int err = rtmp_command_decode(&c, data, len);
         if (err)
-                return rtmp_session_fail_amf(s, err);
+                return rtmp_state_fail_amf(s, err);
         s->ignored += c.damaged;
         if (s->state == SESSION_READY)
                 s->stream_id = stream_id; /* where a status of what comes next belongs */
@@ -268,6 +268,6 @@ enum session_state rtmp_commands_take(struct rtmp_session *s, const uint8_t *dat
                         return commands[i].handler(s, &c);
         }
         if (known || s->state == SESSION_CONNECT)
-                return rtmp_session_fail(s, RTMP_CLOSE_COMMAND);
+                return rtmp_state_fail(s, RTMP_CLOSE_COMMAND);
         return on_unknown(s, &c);
 }

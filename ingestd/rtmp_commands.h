@@ -3,7 +3,7 @@
 #ifndef INGESTD_RTMP_COMMANDS_H
 #define INGESTD_RTMP_COMMANDS_H
 
-#include "ingestd/rtmp_session_impl.h"
+#include "ingestd/rtmp_state.h"
 
 enum session_state rtmp_commands_take(struct rtmp_session *s, const uint8_t *data, size_t len, uint32_t stream_id);
 enum session_state rtmp_commands_begin(struct rtmp_session *s);

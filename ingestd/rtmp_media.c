@@ -69,7 +69,7 @@ enum session_state rtmp_media_data(struct rtmp_session *s, const uint8_t *data, 
         struct flv_metadata metadata;
         int err = flv_script(data, len, &metadata);
         if (err == ERR_LIMIT)
-                return rtmp_session_fail_amf(s, err);
+                return rtmp_state_fail_amf(s, err);
         if (err == 0 && s->publication)
                 s->setup.ops->metadata(s->publication, &metadata);
         else if (err == ERR_NOT_FOUND && s->publication && amf_cue_is(data, len))
@@ -102,7 +102,7 @@ enum session_state rtmp_media_aggregate(struct rtmp_session *s, const struct rtm
         reader_init(&r, m->data, m->len);
         while (reader_left(&r) >= 11 && !s->closing) {
                 if (++parts > RTMP_AGGREGATE_PARTS)
-                        return rtmp_session_fail(s, RTMP_CLOSE_AGGREGATE);
+                        return rtmp_state_fail(s, RTMP_CLOSE_AGGREGATE);
                 s->turn -= s->turn > 0;
                 struct rtmp_message part = {.type = reader_u8(&r)};
                 part.len = reader_u24(&r);

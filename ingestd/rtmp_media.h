@@ -3,7 +3,7 @@
 #ifndef INGESTD_RTMP_MEDIA_H
 #define INGESTD_RTMP_MEDIA_H
 
-#include "ingestd/rtmp_session_impl.h"
+#include "ingestd/rtmp_state.h"
 
 enum session_state rtmp_media_tag(struct rtmp_session *s, struct rtmp_message *m);
 enum session_state rtmp_media_data(struct rtmp_session *s, const uint8_t *data, size_t len_bytes, uint32_t timestamp_ms);

@@ -63,7 +63,7 @@ enum session_state rtmp_say_refusal(struct rtmp_session *s, enum rtmp_close_reas
                     log_quote(quoted, sizeof(quoted), text));
         rtmp_say_status(s, "error", code, text);
         s->linger = true;
-        return rtmp_session_fail(s, reason);
+        return rtmp_state_fail(s, reason);
 }
 
 void rtmp_say_result(struct rtmp_session *s, double transaction)

@@ -3,7 +3,7 @@
 #define INGESTD_RTMP_SAY_H
 
 #include "ingestd/rtmp_command.h"
-#include "ingestd/rtmp_session_impl.h"
+#include "ingestd/rtmp_state.h"
 
 enum { CSID_CONTROL = 2, CSID_COMMAND = 3, CSID_STATUS = 5 };
 

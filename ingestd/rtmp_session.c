@@ -182,7 +182,7 @@ static enum session_state step_messages(struct rtmp_session *s)
                 struct rtmp_message m;
                 enum rtmp_chunk_result result = rtmp_chunk_read(&s->chunks, &s->in, s->in_end, &m);
                 if (result == RTMP_CHUNK_BAD)
-                        return rtmp_session_fail(s, s->chunks.bad);
+                        return rtmp_state_fail(s, s->chunks.bad);
                 if (result == RTMP_CHUNK_MORE)
                         return s->state;
                 s->turn--;
@@ -205,7 +205,7 @@ static enum session_state step_hello(struct rtmp_session *s)
         if (s->in == s->in_end)
                 return s->state;
         if (s->hello_len == 0 && !rtmp_handshake_version_ok(*s->in))
-                return rtmp_session_fail(s, RTMP_CLOSE_HANDSHAKE);
+                return rtmp_state_fail(s, RTMP_CLOSE_HANDSHAKE);
         if (!s->hello)
                 s->hello = mem_resize(NULL, RTMP_HANDSHAKE_HELLO);
         size_t n = RTMP_HANDSHAKE_HELLO - s->hello_len;
@@ -326,7 +326,7 @@ struct rtmp_session *rtmp_session_new(const struct rtmp_session_setup *setup)
         s->window_bytes = RTMP_WINDOW_BYTES;
         s->out_chunk_size = RTMP_CHUNK_SIZE_DEFAULT;
         rtmp_chunk_init(&s->chunks, &(struct rtmp_chunk_limits){.streams = setup->limits->chunk_streams});
-        rtmp_session_limit(s, MESSAGE_BEFORE_PUBLISH);
+        rtmp_state_limit(s, MESSAGE_BEFORE_PUBLISH);
         rtmp_session_turn(s);
         return s;
 }
@@ -341,7 +341,7 @@ static void keep_early(struct rtmp_session *s, const uint8_t *data, size_t len_b
         if (s->closing || len_bytes == 0)
                 return;
         if (len_bytes > RTMP_EARLY_MAX - s->early.len) {
-                rtmp_session_fail(s, RTMP_CLOSE_EARLY);
+                rtmp_state_fail(s, RTMP_CLOSE_EARLY);
                 run(s);
                 return;
         }
@@ -410,7 +410,7 @@ void rtmp_session_close(struct rtmp_session *s, enum rtmp_close_reason reason)
 {
         if (s->closing)
                 return;
-        rtmp_session_fail(s, s->stopped && (reason == RTMP_CLOSE_PEER || reason == RTMP_CLOSE_IO) ? RTMP_CLOSE_STOPPED : reason);
+        rtmp_state_fail(s, s->stopped && (reason == RTMP_CLOSE_PEER || reason == RTMP_CLOSE_IO) ? RTMP_CLOSE_STOPPED : reason);
         run(s);
 }
 

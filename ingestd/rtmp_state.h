@@ -1,9 +1,9 @@
-/* rtmp_session_impl.h - the inside of a session, which only the files that a session is made of include. Each calls those below it:
- *   rtmp_session.c                  its states and what happens to it: bytes, time, what admission and publication tell
+/* rtmp_state.h - the state of a session (rtmp_session.h), included only by the files that make it up. Each of them calls those below it:
+ *   rtmp_session.c                  what happens to it: bytes, time, what admission and publication tell
  *   rtmp_commands.c, rtmp_media.c   what the encoder asks for, and its stream; what it sends, made frames
  *   rtmp_say.c                      what it is told */
-#ifndef INGESTD_RTMP_SESSION_IMPL_H
-#define INGESTD_RTMP_SESSION_IMPL_H
+#ifndef INGESTD_RTMP_STATE_H
+#define INGESTD_RTMP_STATE_H
 
 #include "common/err.h"
 #include "common/magic.h"
@@ -77,7 +77,7 @@ struct rtmp_session {
 };
 
 /* Each message, and those together that are not at their end. */
-static inline void rtmp_session_limit(struct rtmp_session *s, uint32_t most_bytes)
+static inline void rtmp_state_limit(struct rtmp_session *s, uint32_t most_bytes)
 {
         const struct rtmp_limits *l = s->setup.limits;
         s->chunks.limits.message_bytes = l->message_bytes < most_bytes ? l->message_bytes : most_bytes;
@@ -85,16 +85,16 @@ static inline void rtmp_session_limit(struct rtmp_session *s, uint32_t most_byte
 }
 
 /* Both return the state that follows. */
-static inline enum session_state rtmp_session_fail(struct rtmp_session *s, enum rtmp_close_reason reason)
+static inline enum session_state rtmp_state_fail(struct rtmp_session *s, enum rtmp_close_reason reason)
 {
         if (!s->closing)
                 s->closing = reason;
         return SESSION_CLOSED;
 }
 
-static inline enum session_state rtmp_session_fail_amf(struct rtmp_session *s, int err)
+static inline enum session_state rtmp_state_fail_amf(struct rtmp_session *s, int err)
 {
-        return rtmp_session_fail(s, err == ERR_LIMIT ? RTMP_CLOSE_AMF_DEPTH : RTMP_CLOSE_AMF);
+        return rtmp_state_fail(s, err == ERR_LIMIT ? RTMP_CLOSE_AMF_DEPTH : RTMP_CLOSE_AMF);
 }
 
 #endif
