@@ -8,7 +8,8 @@ common_SRCS := common/aac_data.c common/address.c common/avc.c common/buf.c comm
                common/cluster/rpc_fault.c common/cluster/rpc_gate.c common/cluster/rpc_handshakes.c common/cluster/rpc_lines.c \
                common/cluster/rpc_server.c common/cluster/rpc_tls.c common/cluster/rpc_traffic.c common/cluster/sp_frames.c \
                common/cluster/under_way.c common/cors.c common/cue.c common/daemon/admin.c common/daemon/admin_answer.c \
-               common/daemon/admin_loop.c common/daemon/admin_port.c common/daemon/config.c common/daemon/config_list.c \
+               common/daemon/admin_call.c common/daemon/admin_loop.c common/daemon/admin_port.c common/daemon/config.c \
+               common/daemon/config_list.c \
                common/daemon/config_names.c common/daemon/config_secret.c common/daemon/config_value.c common/daemon/daemon.c \
                common/daemon/descriptors.c common/daemon/fatal.c common/daemon/healthcheck.c common/daemon/log.c \
                common/daemon/log_json.c common/daemon/log_site.c common/daemon/memory.c common/daemon/metrics.c \

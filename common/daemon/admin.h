@@ -25,30 +25,20 @@
 #ifndef COMMON_DAEMON_ADMIN_H
 #define COMMON_DAEMON_ADMIN_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
+#include "common/daemon/admin_call.h"
+
 #define ADMIN_STUCK_MS 5000
-#define ADMIN_CALL_MS 2000
-#define ADMIN_CALLS_MAX 16
 #define ADMIN_BODY_MAX_BYTES (64u << 10)
 #define ADMIN_DEPTH_MAX 8
 #define ADMIN_CLOSE_MS 500
 #define ADMIN_SLOW_S 20 /* from a connection's begin, or its last answer, to the end of the next: longer, and it is closed */
 
 struct admin;
-
-/* One request on its way through a handler. */
-struct admin_call {
-        const json_t *body; /* an object that has no members but the route's; of GET: an empty one */
-        json_t *answer;     /* what the handler made, all of it its own; NULL: {} */
-        unsigned status;    /* 200 unless the handler says otherwise */
-        char error[256];    /* with a status of 400 and above: {"error": …} is answered instead */
-};
-typedef void admin_handler(void *arg, struct admin_call *call); /* loop thread; answers before it returns */
 
 struct admin_route {
         const char *method, *path; /* GET answers HEAD too */
@@ -67,10 +57,5 @@ void admin_token(struct admin *a, const char *token);
 void admin_quiesce(struct admin *a);
 void admin_detach(struct admin *a);
 void admin_close(struct admin *a);
-
-/* For handlers. */
-void admin_refuse(struct admin_call *call, unsigned status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* The member, a string of least to most bytes. NULL: it is missing or something else, and the call is refused. Borrowed. */
-const char *admin_text(struct admin_call *call, const char *name, size_t least, size_t most);
 
 #endif

@@ -10,8 +10,12 @@
 #define COMMON_DAEMON_ADMIN_LOOP_H
 
 #include <stdatomic.h>
+#include <uv.h>
 
-#include "common/daemon/admin.h"
+#include "common/daemon/admin_call.h"
+
+#define ADMIN_CALL_MS 2000
+#define ADMIN_CALLS_MAX 16
 
 struct admin_loop;
 
