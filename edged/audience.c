@@ -33,9 +33,7 @@ struct part {
 };
 
 struct audience {
-        pthread_mutex_t lock; /* guards rows */
-        size_t count;
-        struct audience_row rows[AUDIENCE_STREAMS + 1];
+        struct headcount told;
         unsigned threads;
         struct part parts[];
 };
@@ -43,7 +41,7 @@ struct audience {
 struct audience *audience_open(unsigned threads)
 {
         struct audience *a = mem_alloc(sizeof(*a) + threads * sizeof(a->parts[0]));
-        pthread_mutex_init(&a->lock, NULL);
+        headcount_open(&a->told);
         a->threads = threads;
         for (unsigned i = 0; i < threads; i++)
                 pthread_mutex_init(&a->parts[i].lock, NULL);
@@ -54,7 +52,7 @@ void audience_close(struct audience *a)
 {
         for (unsigned i = 0; i < a->threads; i++)
                 pthread_mutex_destroy(&a->parts[i].lock);
-        pthread_mutex_destroy(&a->lock);
+        headcount_close(&a->told);
         free(a);
 }
 
@@ -223,17 +221,10 @@ void audience_look(struct audience *a, int64_t now_us)
                 add_part(&a->parts[t], edges, edge_count, now_us, rows, &count);
                 pthread_mutex_unlock(&a->parts[t].lock);
         }
-        pthread_mutex_lock(&a->lock);
-        memcpy(a->rows, rows, count * sizeof(rows[0]));
-        a->count = count;
-        pthread_mutex_unlock(&a->lock);
+        headcount_put(&a->told, rows, count);
 }
 
 size_t audience_rows(struct audience *a, struct audience_row rows[AUDIENCE_STREAMS + 1])
 {
-        pthread_mutex_lock(&a->lock);
-        size_t count = a->count;
-        memcpy(rows, a->rows, count * sizeof(rows[0]));
-        pthread_mutex_unlock(&a->lock);
-        return count;
+        return headcount_get(&a->told, rows);
 }

@@ -18,15 +18,11 @@
 #include <stdint.h>
 
 #include "common/clock.h"
-#include "proto/message.h"
+#include "edged/headcount.h"
 
-#define AUDIENCE_STREAMS 128
 #define AUDIENCE_TEN 10 /* segments, and seconds, of what is told */
 #define AUDIENCE_NEAR_US (8 * US_PER_S)
 #define AUDIENCE_SILENT_US (15 * US_PER_S) /* nobody asked for anything near for so long: nobody is there */
-
-enum audience_of { AUDIENCE_PICTURE, AUDIENCE_SOUND };
-#define AUDIENCE_KINDS 2
 
 struct audience;
 
@@ -41,10 +37,6 @@ struct audience_fetch {
 };
 void audience_saw(struct audience *a, unsigned thread, const struct audience_fetch *f);
 
-struct audience_row {
-        char stream[STREAM_ID_MAX + 1]; /* "": those that there was no room for */
-        uint32_t tenths[AUDIENCE_KINDS]; /* viewers × 10 */
-};
 void audience_look(struct audience *a, int64_t now_us); /* loop thread */
 size_t audience_rows(struct audience *a, struct audience_row rows[AUDIENCE_STREAMS + 1]); /* how many; those that somebody watched lately. Any thread */
 

@@ -1,6 +1,5 @@
 #include "edged/crowd.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,9 +26,7 @@ struct crowd {
         struct upstream *siblings;
         int64_t asked_us;
         struct edge_rows *others[CROWD_EDGES_MAX]; /* NULL: free */
-        pthread_mutex_t lock; /* guards sum */
-        size_t count;
-        struct audience_row sum[AUDIENCE_STREAMS + 1];
+        struct headcount sum;
 };
 
 struct crowd *crowd_open(struct audience *own, struct upstream *siblings)
@@ -37,7 +34,7 @@ struct crowd *crowd_open(struct audience *own, struct upstream *siblings)
         struct crowd *c = mem_alloc(sizeof(*c));
         c->own = own;
         c->siblings = siblings;
-        pthread_mutex_init(&c->lock, NULL);
+        headcount_open(&c->sum);
         return c;
 }
 
@@ -45,7 +42,7 @@ void crowd_close(struct crowd *c)
 {
         for (size_t i = 0; i < CROWD_EDGES_MAX; i++)
                 free(c->others[i]);
-        pthread_mutex_destroy(&c->lock);
+        headcount_close(&c->sum);
         free(c);
 }
 
@@ -159,17 +156,10 @@ void crowd_look(struct crowd *c, int64_t now_us)
         for (size_t i = 0; i < CROWD_EDGES_MAX && c->others[i]; i++)
                 for (size_t k = 0; k < c->others[i]->count && now_us - c->others[i]->heard_us < CROWD_KEPT_US; k++)
                         add(rows, &count, &c->others[i]->rows[k]);
-        pthread_mutex_lock(&c->lock);
-        memcpy(c->sum, rows, count * sizeof(rows[0]));
-        c->count = count;
-        pthread_mutex_unlock(&c->lock);
+        headcount_put(&c->sum, rows, count);
 }
 
 size_t crowd_rows(struct crowd *c, struct audience_row rows[AUDIENCE_STREAMS + 1])
 {
-        pthread_mutex_lock(&c->lock);
-        size_t count = c->count;
-        memcpy(rows, c->sum, count * sizeof(rows[0]));
-        pthread_mutex_unlock(&c->lock);
-        return count;
+        return headcount_get(&c->sum, rows);
 }

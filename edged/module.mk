@@ -1,7 +1,7 @@
 # edged: HTTP for viewers
 edged_SRCS := edged/access.c edged/addresses.c edged/api.c edged/audience.c edged/breaker.c edged/cache.c edged/cache_fill.c \
               edged/census.c edged/cmcd.c edged/cmsd.c edged/crowd.c edged/etag.c edged/evict.c edged/fill.c edged/fill_answer.c \
-              edged/follow.c edged/gather.c edged/glass.c edged/gzip.c edged/hedge.c edged/http.c edged/inquiry.c edged/lag.c edged/ledger.c \
+              edged/follow.c edged/gather.c edged/glass.c edged/gzip.c edged/headcount.c edged/hedge.c edged/http.c edged/inquiry.c edged/lag.c edged/ledger.c \
               edged/listing.c edged/main.c edged/merge.c edged/newest.c edged/object.c edged/pages.c edged/path.c edged/players.c \
               edged/race.c edged/readers.c edged/respond.c edged/round.c edged/routes/ask.c edged/routes/local.c \
               edged/routes/lookup.c edged/routes/object.c edged/routes/recording.c edged/routes/reports.c edged/routes/tail.c \
