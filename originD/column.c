@@ -32,8 +32,9 @@ static uint32_t bits_for(uint64_t n)
 /* So many bytes more, and what is read beyond them. */
 static uint8_t *make_room(struct column *c, size_t bytes)
 {
-        if (c->len + bytes + sizeof(uint64_t) > c->cap) {
-                c->cap = (c->len + bytes + sizeof(uint64_t)) * 3 / 2;
+        size_t need = c->len + bytes + sizeof(uint64_t);
+        if (need > c->cap) {
+                c->cap = need + (need / 2 < COLUMN_STEP_BYTES ? need / 2 : COLUMN_STEP_BYTES);
                 c->bytes = mem_resize(c->bytes, c->cap);
         }
         uint8_t *at = c->bytes + c->len;
@@ -50,7 +51,8 @@ static void pack_block(struct column *c)
                 most = c->newest[i] > most ? c->newest[i] : most;
         }
         if (n == c->block_cap) {
-                c->block_cap = n ? n * 3 / 2 + 1 : 8;
+                size_t more = n ? n / 2 + 1 : 8, step = COLUMN_STEP_BYTES / sizeof(c->blocks[0]);
+                c->block_cap = n + (more < step ? more : step);
                 c->blocks = mem_resize(c->blocks, c->block_cap * sizeof(c->blocks[0]));
         }
         uint32_t bits = bits_for(most - least);

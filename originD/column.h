@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define COLUMN_BLOCK 128
+#define COLUMN_STEP_BYTES (64u << 10) /* it grows by no more at a time: what it takes is bounded (layouts.h) */
 
 struct column_block {
         uint64_t least;

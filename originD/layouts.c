@@ -1,5 +1,6 @@
 #include "originD/layouts.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,12 @@
 #define AGAIN_US (2 * US_PER_S)
 #define WANTED_US (60 * US_PER_S) /* a volume stays so long for who was answered 503, and asks again */
 #define VOLUMES_OF_ONE 65536 /* a year and more of the usual ones */
+#define SECOND_BYTES 2048      /* of a track's tables, at most: 60 pictures take a quarter of it */
+#define STEP_BYTES (RECORDING_TRACKS_MAX * SAMPLE_TABLES_COLUMNS * COLUMN_STEP_BYTES)
+#define HEADER_BYTES (1u << 20) /* of boxes, or an index, when it is made */
+#define TABLES_BYTES (RECORDING_TRACKS_MAX * (TABLES_MAX_BYTES + sizeof(struct sample_tables)) + STEP_BYTES)
+static_assert(TABLES_BYTES + VOLUMES_OF_ONE * sizeof(struct layout_volume) + HEADER_BYTES <= LAYOUTS_BYTES_MAX,
+              "the largest is made when it has all to itself");
 
 /* One look at the files of a volume, or the last step. It owns what it reads by, for the layout may be given up meanwhile. */
 struct layout_job {
@@ -24,16 +31,21 @@ struct layout_job {
         struct recording_part part; /* copied rows */
         uint64_t begin;             /* of the volume's part among the media */
         uint64_t identity;          /* before it */
+        size_t most_bytes;          /* that the tables may take when it is over */
         int status;
         bool headless;              /* nothing of it was read, for its heads are in the archive alone */
 };
 
 /* A layout that is not made yet. */
 struct layout_making {
-        struct layouts *ls;    /* NULL: nobody wants it any more */
-        struct layout *layout;
+        struct layouts *ls;    /* NULL: there are none any more */
+        struct layout *layout; /* NULL: nobody wants it any more */
+        struct layout_making *next_leaving;
+        uint64_t begun;        /* the one that began sooner goes on first */
+        size_t reserved;       /* bytes that it may take until its job is over */
         struct session *s;     /* pinned while a job is under way */
         struct layout_job *job; /* NULL: none is */
+        bool lacks_room;
         bool wants;    /* the volume `wanted` is on its way from the archive, for its heads */
         uint32_t wanted;
         uint64_t next; /* the volume from which on it goes on: rows may come before it meanwhile, of what is lacking */
@@ -73,17 +85,37 @@ static void free_making(struct layout_making **mp)
         free(m);
 }
 
-/* What is made of it goes; a job that is under way comes back to nothing. */
-static void forget_layout(struct layout *l)
+/* A job that is under way comes back to nothing, and what it takes counts until then. */
+static void forget_making(struct layouts *ls, struct layout_making **mp)
 {
-        if (l->making && l->making->job)
-                l->making->ls = NULL;
-        else if (l->making)
-                free_making(&l->making);
+        struct layout_making *m = *mp;
+        *mp = NULL;
+        ls->freed++;
+        if (!m->job) {
+                free_making(&m);
+                return;
+        }
+        m->layout = NULL;
+        m->next_leaving = ls->leaving;
+        ls->leaving = m;
+}
+
+static void forget_layout(struct layouts *ls, struct layout *l)
+{
+        if (l->making)
+                forget_making(ls, &l->making);
         recording_header_free(&l->header);
         free_tables(&l->tables);
         free(l->volumes);
         *l = (struct layout){.taken = false};
+}
+
+static size_t tables_bytes(const struct sample_tables *tables)
+{
+        size_t bytes = 0;
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX && tables; t++)
+                bytes += sample_tables_bytes(&tables[t]) + sizeof(tables[t]);
+        return bytes;
 }
 
 /* ---- on the pool ------------------------------------------------------------------------------------------------- */
@@ -104,7 +136,8 @@ static int take_head(void *arg, uint64_t offset, const uint8_t *head, size_t hea
                 return 0;
         }
         uint64_t at = r->places[r->row] + (offset - r->job->part.rows[r->track][r->row].offset);
-        return sample_tables_add(&m->tables[r->track], &m->tracks[r->track].info, head, head_bytes, chunk_bytes, at);
+        int rc = sample_tables_add(&m->tables[r->track], &m->tracks[r->track].info, head, head_bytes, chunk_bytes, at);
+        return !rc && tables_bytes(m->tables) > r->job->most_bytes ? ERR_LIMIT : rc;
 }
 
 static void read_volume(struct layout_job *j)
@@ -159,36 +192,66 @@ static void layout_work(void *arg)
 
 static void fail_layout(struct layout *l, int status)
 {
-        free_making(&l->making);
+        forget_making(l->making->ls, &l->making);
         l->failed = status;
         l->again_us = clock_mono_us() + AGAIN_US;
         log_warn("session=%s msg=\"a recording cannot be made one file\" error=\"%s\"", l->session, err_text(status));
 }
 
-/* That it takes in memory. */
+/* That it takes in memory, or may take until its job is over. */
 static size_t bytes_of(const struct layout *l)
 {
-        size_t bytes = l->header.boxes ? l->header.boxes->len + l->volume_count * sizeof(l->volumes[0]) : 0;
-        for (size_t t = 0; t < RECORDING_TRACKS_MAX && l->tables; t++)
-                bytes += sample_tables_bytes(&l->tables[t]) + sizeof(l->tables[t]);
+        const struct layout_making *m = l->making;
+        size_t bytes = tables_bytes(l->tables) + (l->header.boxes ? l->header.boxes->len : 0) + l->volume_count * sizeof(l->volumes[0]);
+        if (m)
+                bytes += m->job ? m->reserved : tables_bytes(m->tables) + m->ondemand.count * sizeof(m->ondemand.bytes[0]);
         return bytes;
 }
 
-static void keep_within(struct layouts *ls, const struct layout *but)
+size_t layouts_bytes(const struct layouts *ls)
 {
-        for (;;) {
-                struct layout *oldest = NULL;
-                size_t bytes = 0;
-                for (size_t i = 0; i < LAYOUTS_MAX; i++) {
-                        struct layout *l = &ls->all[i];
-                        bytes += bytes_of(l);
-                        if (l != but && l->header.boxes && (!oldest || l->used_us < oldest->used_us))
-                                oldest = l;
-                }
-                if (bytes <= LAYOUTS_BYTES_MAX || !oldest)
-                        return;
-                forget_layout(oldest);
+        size_t bytes = 0;
+        for (size_t i = 0; i < LAYOUTS_MAX; i++)
+                bytes += bytes_of(&ls->all[i]);
+        for (const struct layout_making *m = ls->leaving; m; m = m->next_leaving)
+                bytes += m->reserved;
+        return bytes;
+}
+
+static bool is_idle(const struct layout *l)
+{
+        return l->making && !l->making->job && clock_mono_us() - l->used_us > LAYOUTS_ASKED_US;
+}
+
+/* What is kept, the one that was unused longest first; then what is being made too, and nobody has asked for lately, or began later.
+ * NULL: there is none. */
+static struct layout *first_to_go(struct layouts *ls, const struct layout *to)
+{
+        struct layout *kept = NULL, *making = NULL;
+        for (size_t i = 0; i < LAYOUTS_MAX; i++) {
+                struct layout *l = &ls->all[i];
+                const struct layout_making *m = l->making;
+                if (l->header.boxes && (!kept || l->used_us < kept->used_us))
+                        kept = l;
+                bool may_go = m && l != to && !m->job && (is_idle(l) || m->begun > to->making->begun);
+                if (may_go && (!making || m->begun > making->making->begun))
+                        making = l;
         }
+        return kept ? kept : making;
+}
+
+/* So many bytes more for one that is being made. false: others that take them are at work, or began before. */
+static bool make_room(struct layouts *ls, const struct layout *to, size_t more)
+{
+        to->making->lacks_room = false;
+        while (layouts_bytes(ls) + more > ls->most_bytes) {
+                struct layout *first = first_to_go(ls, to);
+                to->making->lacks_room = !first;
+                if (!first)
+                        return false;
+                forget_layout(ls, first);
+        }
+        return true;
 }
 
 static bool is_clip(const struct recording_wish *w)
@@ -207,8 +270,7 @@ static void made(struct layout *l)
         l->identity = is_clip(&l->wish) ? m->identity : l->facts;
         for (size_t i = 0; i < l->volume_count; i++)
                 l->volumes[i].begin += l->header.len;
-        keep_within(m->ls, l);
-        free_making(&l->making);
+        forget_making(m->ls, &l->making);
 }
 
 /* The volumes of this number are needed here. false: none is in the archive. */
@@ -240,28 +302,47 @@ static bool take_back(struct layout_making *m, const struct layout_job *j)
         return true;
 }
 
+static void free_job(struct layout_job *j)
+{
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
+                free((void *)(uintptr_t)j->part.rows[t]);
+        free(j);
+}
+
+static void end_leaving(struct layout_making *m)
+{
+        struct layout_making **at = m->ls ? &m->ls->leaving : NULL;
+        while (at && *at != m)
+                at = &(*at)->next_leaving;
+        if (at)
+                *at = m->next_leaving;
+        free_making(&m);
+}
+
 static void after(void *arg)
 {
         struct layout_job *j = arg;
         struct layout_making *m = j->making;
         struct session *s = m->s;
         struct layouts *ls = m->ls;
+        bool wanted = m->layout;
         s->pins--;
         s->reads--;
         m->job = NULL;
-        if (!ls)
-                free_making(&m);
+        if (!wanted)
+                end_leaving(m);
         else if (j->status && take_back(m, j))
                 ;
         else if (j->status)
                 fail_layout(m->layout, j->status == ERR_NOT_FOUND && !j->last ? ERR_IO : j->status);
         else if (j->last)
                 made(m->layout);
-        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
-                free((void *)(uintptr_t)j->part.rows[t]);
-        free(j);
-        if (ls)
-                ls->changed(ls->arg, s);
+        free_job(j);
+        if (!ls)
+                return;
+        ls->freed++;
+        stat_set(STAT_LAYOUT_BYTES, (int64_t)layouts_bytes(ls));
+        ls->changed(ls->arg, s);
 }
 
 static void copy_rows(struct recording_part *to, const struct recording_part *from)
@@ -276,8 +357,24 @@ static void copy_rows(struct recording_part *to, const struct recording_part *fr
         }
 }
 
+/* Up to how many bytes the tables may grow with this one. */
+static size_t most_bytes(const struct layout_making *m, const struct layout_job *j)
+{
+        size_t now = tables_bytes(m->tables), more = j->last ? 0 : STEP_BYTES;
+        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
+                more += j->part.count[t] * SECOND_BYTES;
+        return now + more < TABLES_BYTES ? now + more : TABLES_BYTES;
+}
+
 static enum segment_state begin_job(struct layout_making *m, struct session *s, struct layout_job *j)
 {
+        size_t now = tables_bytes(m->tables);
+        j->most_bytes = most_bytes(m, j);
+        m->reserved = j->most_bytes + (j->last ? HEADER_BYTES : 0);
+        if (!make_room(m->ls, m->layout, m->reserved > now ? m->reserved - now : 0)) {
+                free_job(j);
+                return SEGMENT_LOADING;
+        }
         j->making = m;
         m->job = j;
         m->s = s;
@@ -289,9 +386,7 @@ static enum segment_state begin_job(struct layout_making *m, struct session *s, 
         s->pins--;
         s->reads--;
         m->job = NULL;
-        for (size_t t = 0; t < RECORDING_TRACKS_MAX; t++)
-                free((void *)(uintptr_t)j->part.rows[t]);
-        free(j);
+        free_job(j);
         return SEGMENT_BUSY;
 }
 
@@ -310,8 +405,11 @@ static void add_volume(struct layout *l, uint32_t number, const struct recording
 static enum segment_state go_on_ondemand(struct layout *l, const struct recording_tracks *c, bool may_read)
 {
         struct layout_making *m = l->making;
+        struct layouts *ls = m->ls;
         struct recording_volume v;
         struct recording_part part;
+        if (!make_room(ls, l, HEADER_BYTES))
+                return SEGMENT_LOADING;
         for (;;) {
                 int rc = 0;
                 if (!recording_next_volume(c, m->next, &v)) {
@@ -323,6 +421,7 @@ static enum segment_state go_on_ondemand(struct layout *l, const struct recordin
                         }
                         recording_header_of(&m->header, bytes);
                         made(l);
+                        stat_set(STAT_LAYOUT_BYTES, (int64_t)layouts_bytes(ls));
                         return SEGMENT_HERE;
                 }
                 enum segment_state state = recording_open_volume(c, &v, may_read, &part);
@@ -379,7 +478,7 @@ static enum segment_state go_on(struct layout *l, const struct recording_tracks 
         }
         bool last = j->last;
         enum segment_state state = begin_job(m, s, j);
-        if (state != SEGMENT_LOADING || last)
+        if (!m->job || last)
                 return state;
         add_volume(l, v.number, &part);
         return SEGMENT_LOADING;
@@ -405,18 +504,19 @@ static struct layout *place_for_one(struct layouts *ls)
 {
         struct layout *idle = NULL, *kept = NULL;
         unsigned making = 0;
-        int64_t long_ago = clock_mono_us() - LAYOUTS_ASKED_US;
+        for (const struct layout_making *m = ls->leaving; m; m = m->next_leaving)
+                making++;
         for (size_t i = 0; i < LAYOUTS_MAX; i++) {
                 struct layout *l = &ls->all[i];
                 making += l->making != NULL;
-                if (l->making && !l->making->job && l->used_us < long_ago)
+                if (is_idle(l))
                         idle = l;
                 if (!l->making && (!kept || !l->taken || (kept->taken && l->used_us < kept->used_us)))
                         kept = l;
         }
         struct layout *found = making >= LAYOUTS_MAKING_MAX || !kept ? idle : kept;
         if (found)
-                forget_layout(found);
+                forget_layout(ls, found);
         return found;
 }
 
@@ -439,8 +539,8 @@ static void begin_layout(struct layouts *ls, struct layout *l, const struct sess
         *l = (struct layout){.taken = true, .wish = *w, .making = m, .version = s->version, .change = s->change,
                              .facts = recording_facts(c)};
         strcpy(l->session, s->id);
-        *m = (struct layout_making){.ls = ls, .layout = l, .track_count = c->count, .origin_segment = c->origin_segment,
-                                   .identity = recording_begin_identity(c)};
+        *m = (struct layout_making){.ls = ls, .layout = l, .begun = ++ls->begun, .track_count = c->count,
+                                    .origin_segment = c->origin_segment, .identity = recording_begin_identity(c)};
         if (!w->ondemand)
                 m->tables = mem_alloc(RECORDING_TRACKS_MAX * sizeof(m->tables[0]));
         for (size_t t = 0; t < c->count; t++) {
@@ -464,7 +564,7 @@ static bool is_right(struct layout *l, const struct session *s, const struct rec
 
 void layouts_open(struct layouts *ls, uv_loop_t *loop, void (*changed)(void *arg, struct session *s), void *arg)
 {
-        *ls = (struct layouts){.loop = loop, .changed = changed, .arg = arg};
+        *ls = (struct layouts){.loop = loop, .most_bytes = LAYOUTS_BYTES_MAX, .changed = changed, .arg = arg};
 }
 
 enum segment_state layouts_get(struct layouts *ls, struct session *s, const struct recording_wish *w, bool may_read, struct layout **out)
@@ -478,7 +578,7 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
         struct layout *l = find_layout(ls, s, w);
         bool again = l && l->failed && clock_mono_us() >= l->again_us;
         if (l && (again || !is_right(l, s, &c))) {
-                forget_layout(l);
+                forget_layout(ls, l);
                 l = NULL;
         }
         if (!l) {
@@ -492,7 +592,7 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
                         return SEGMENT_BUSY;
                 begin_layout(ls, l, s, w, &c);
                 if (w->ondemand && !begin_ondemand(l->making, s, &c)) {
-                        forget_layout(l);
+                        forget_layout(ls, l);
                         return SEGMENT_NONE;
                 }
         }
@@ -503,7 +603,11 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
         if (!l->making)
                 return SEGMENT_HERE;
         may_read &= !ls->stopping;
-        return w->ondemand ? go_on_ondemand(l, &c, may_read) : go_on(l, &c, s, may_read);
+        enum segment_state state = w->ondemand ? go_on_ondemand(l, &c, may_read) : go_on(l, &c, s, may_read);
+        if (state != SEGMENT_LOADING || !l->making->lacks_room)
+                return state;
+        *out = NULL;
+        return SEGMENT_BUSY;
 }
 
 void layouts_stop(struct layouts *ls)
@@ -514,5 +618,8 @@ void layouts_stop(struct layouts *ls)
 void layouts_close(struct layouts *ls)
 {
         for (size_t i = 0; i < LAYOUTS_MAX; i++)
-                forget_layout(&ls->all[i]);
+                forget_layout(ls, &ls->all[i]);
+        for (struct layout_making *m = ls->leaving; m; m = m->next_leaving)
+                m->ls = NULL;
+        ls->leaving = NULL;
 }

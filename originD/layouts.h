@@ -6,7 +6,8 @@
  *                  SEGMENT_LOADING: it is being made. Whenever a volume more was looked at, and at the end, changed() tells: ask again,
  *                  or it goes no further
  *                  SEGMENT_UNREAD: files have to be read for it, and may_read says that it is not whoever asks' turn
- *                  SEGMENT_BUSY: as many as there may be are being made
+ *                  SEGMENT_BUSY: too much is being read. *out NULL: as many as may be are being made, or they take the room for the next
+ *                  step of this one: ask again when `freed` has moved
  *                  SEGMENT_UNREADABLE: something cannot be read. Unless *out is NULL out->failed says what; ERR_LIMIT: it is too long for
  *                  one file
  *                  SEGMENT_NONE: there is nothing to make it of; SEGMENT_LACKING: not now. Of a session that is live there are clips,
@@ -16,9 +17,12 @@
  * Of a volume that an older version of this program left to the archive alone no heads were kept: its file is brought back, one volume at
  * a time and once, for the archiver keeps them when it goes again.
  *
- * LAYOUTS_MAX at a time, of those that are made as many as are in LAYOUTS_BYTES_MAX: the one that was unused longest goes. A day is 13
- * MB, of the 36 MB that its header has in the file, made in 2.3 s where the heads are in memory. LAYOUTS_MAKING_MAX are being made, each
- * of up to TABLES_MAX_BYTES a track; one that nobody has asked for in LAYOUTS_ASKED_US gives way.
+ * LAYOUTS_MAX at a time, of which LAYOUTS_MAKING_MAX are being made, and all of them take LAYOUTS_BYTES_MAX: those that are kept, and those
+ * that are being made, which count with what they may take until the volume is over that is looked at. When there is no room for that,
+ * what was unused longest goes first. Then, of those that are being made, the one that began last waits or is made anew later; one that
+ * nobody has asked for in LAYOUTS_ASKED_US gives way to any. A day is 13 MB, of the 36 MB that its header has in the file, made in 2.3 s
+ * where the heads are in memory; the largest takes TABLES_MAX_BYTES a track, and is made when nothing else is. Beside that each step has
+ * in memory, of a volume whose media is in the archive, the heads: a third of a percent of these, HEADS_MAX_BYTES at most.
  * A layout belongs to the volumes as they were: of others (recording_facts()) another one is made. That of a clip of what is live is made
  * anew when a volume of it is closed, and is the same file all the same: who reads it goes on. Loop thread. */
 #ifndef ORIGIND_LAYOUTS_H
@@ -60,6 +64,10 @@ struct layout {
 struct layouts {
         uv_loop_t *loop;
         struct layout all[LAYOUTS_MAX];
+        struct layout_making *leaving; /* nobody wants them, and a job of theirs is under way */
+        uint64_t begun;
+        uint64_t freed; /* moves with each that is not made any more, or takes less */
+        size_t most_bytes; /* LAYOUTS_BYTES_MAX, but in tests */
         bool stopping;
         void (*changed)(void *arg, struct session *s);
         void *arg;
@@ -67,6 +75,7 @@ struct layouts {
 
 void layouts_open(struct layouts *ls, uv_loop_t *loop, void (*changed)(void *arg, struct session *s), void *arg);
 enum segment_state layouts_get(struct layouts *ls, struct session *s, const struct recording_wish *w, bool may_read, struct layout **out);
+size_t layouts_bytes(const struct layouts *ls); /* that all of them take, or may take by the end of their jobs */
 void layouts_stop(struct layouts *ls);
 void layouts_close(struct layouts *ls); /* what is being made frees itself when its job is over */
 

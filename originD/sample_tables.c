@@ -41,19 +41,19 @@ static void add_piece(struct sample_tables *t, uint32_t samples, uint64_t at)
 
 size_t sample_tables_bytes(const struct sample_tables *t)
 {
-        const struct column *all[] = {&t->durations.counts, &t->durations.values, &t->shifts.counts, &t->shifts.values, &t->keys,
-                                      &t->firsts, &t->counts, &t->sizes, &t->offsets};
+        const struct column *all[SAMPLE_TABLES_COLUMNS] = {&t->durations.counts, &t->durations.values, &t->shifts.counts,
+                                                           &t->shifts.values, &t->keys, &t->firsts, &t->counts, &t->sizes, &t->offsets};
         size_t bytes = 0;
-        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        for (size_t i = 0; i < SAMPLE_TABLES_COLUMNS; i++)
                 bytes += column_bytes(all[i]);
         return bytes;
 }
 
 static void for_all(struct sample_tables *t, void (*what)(struct column *c))
 {
-        struct column *all[] = {&t->durations.counts, &t->durations.values, &t->shifts.counts, &t->shifts.values, &t->keys,
-                                &t->firsts, &t->counts, &t->sizes, &t->offsets};
-        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        struct column *all[SAMPLE_TABLES_COLUMNS] = {&t->durations.counts, &t->durations.values, &t->shifts.counts,
+                                                     &t->shifts.values, &t->keys, &t->firsts, &t->counts, &t->sizes, &t->offsets};
+        for (size_t i = 0; i < SAMPLE_TABLES_COLUMNS; i++)
                 what(all[i]);
 }
 

@@ -17,6 +17,7 @@
 
 #define TABLES_MAX_BYTES (40u << 20) /* of one track, in memory */
 #define SAMPLE_TABLES_MAX 6
+#define SAMPLE_TABLES_COLUMNS 9
 
 /* So many samples, and what is the same of them. */
 struct sample_runs {

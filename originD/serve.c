@@ -237,6 +237,7 @@ static bool comes_after_wait(const struct serve_request *r)
 void serve_resolve(struct serve *sv, struct serve_request *r)
 {
         r->due_ms = 0;
+        r->wants_room = false;
         switch (look_everywhere(sv, r)) {
         case LOOK_DONE:
                 break;
@@ -253,6 +254,15 @@ void serve_resolve(struct serve *sv, struct serve_request *r)
                         hold_for_disk(sv, r);
                         if (is_of_recording(r)) /* it takes a turn for each volume that is looked at, and others theirs between */
                                 end_turn(sv, r);
+                }
+                break;
+        case LOOK_ROOM:
+                r->wants_room = true;
+                if (sv->stopping)
+                        serve_reply(r, &not_yet);
+                else if (may_wait(sv, r)) {
+                        hold(sv, r);
+                        end_turn(sv, r);
                 }
                 break;
         case LOOK_WAIT:
@@ -368,6 +378,13 @@ static bool known_elsewhere(const struct serve_request *r, const void *arg)
         return !r->asked_elsewhere && r->parsed.kind >= KEY_ENTRY && r->parsed.kind < KEY_PEER_ENDED && e->who(e->arg, &r->parsed, NULL, 0);
 }
 
+/* How much memory there is for layouts has changed. */
+static bool about_room(const struct serve_request *r, const void *arg)
+{
+        (void)arg;
+        return is_of_recording(r);
+}
+
 static bool about_list(const struct serve_request *r, const void *arg)
 {
         (void)arg;
@@ -397,6 +414,10 @@ static void sweep(uv_timer_t *timer)
         if (sv->names_told != sv->store->changes)
                 revisit(sv, about_names, NULL);
         sv->names_told = sv->store->changes;
+        uint64_t freed = sv->layouts.freed; /* who is looked at may free more */
+        if (sv->layouts_freed != freed)
+                revisit(sv, about_room, NULL);
+        sv->layouts_freed = freed;
         if (sv->elsewhere.who && sv->settled)
                 revisit(sv, known_elsewhere, &sv->elsewhere);
         for (struct serve_request *r = sv->held, *next; r; r = next) {
@@ -405,8 +426,9 @@ static void sweep(uv_timer_t *timer)
                         continue;
                 bool in_line = r->asking.state == ASKING_IN_LINE;
                 stat_add(STAT_REFUSED_TURN, in_line);
+                stat_add(STAT_REFUSED_ROOM, r->wants_room);
                 let_go(sv, r);
-                serve_reply(r, in_line ? &full : &not_yet);
+                serve_reply(r, in_line || r->wants_room ? &full : &not_yet);
         }
         gone_through(sv, outermost);
         if (!sv->held)

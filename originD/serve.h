@@ -5,7 +5,8 @@
  *   serve_stop()    every question that is held is answered (ERR_NOT_YET), and later ones are not held; then close
  *                   elsewhere.link
  * What has to be read from a file waits for its turn (askers.h), and is told ERR_FULL when its asker has too much waiting
- * already, or when there was no turn for it in READ_WAIT_US.
+ * already, or when there was no turn for it in READ_WAIT_US. So is who asks for a recording as one file while others are laid out, as many as
+ * may be (layouts.h), and they take longer than he waits.
  * What is lacking here while another origin has it is asked there, on the asker's behalf. What the archive alone has is read from there,
  * in a line of its own: a slow object store takes no turn at the disk. When it fails that is never "not found".
  * Loop thread only; http.c comes through the mailbox. */
@@ -73,6 +74,7 @@ struct serve_request {
         uint32_t none_ttl_ms;
         uint32_t due_ms; /* LOOK_WAIT: there can be nothing before */
         enum read_kind wants;
+        bool wants_room; /* it waits until another recording is laid out (layouts.h) */
         unsigned back; /* so many seconds before the one that it asks for: KEY_PICTURE, a poster */
         unsigned asked_elsewhere; /* so many other origins */
 };
@@ -115,6 +117,7 @@ struct serve {
         } streams;
         struct streams_known known;
         struct layouts layouts;
+        uint64_t layouts_freed; /* who waits for room has been looked at for all of it up to here */
         uint64_t names_told; /* who waits for new names has been looked at for all changes up to this one */
 };
 

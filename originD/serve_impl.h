@@ -16,8 +16,9 @@
 #define TTL_MEDIA_MS UINT32_MAX
 
 /* A look at a question: answered (or on its way to be), nothing to say yet, the disk must be asked and it is not r's turn, it is
- * being asked (whoever asks waits for that), or there is no such thing here. */
-enum look { LOOK_DONE, LOOK_WAIT, LOOK_TURN, LOOK_LOADING, LOOK_NONE };
+ * being asked (whoever asks waits for that), others take the memory that it needs (so he does for a while), or there is no such thing
+ * here. */
+enum look { LOOK_DONE, LOOK_WAIT, LOOK_TURN, LOOK_LOADING, LOOK_ROOM, LOOK_NONE };
 
 /* serve.c */
 void serve_reply(struct serve_request *r, const struct serve_answer *a); /* r may be gone */

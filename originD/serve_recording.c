@@ -160,6 +160,8 @@ enum look serve_look_recording(struct serve *sv, struct serve_request *r, struct
         if (k->kind != KEY_PIECE && look_at_live(r, s, &w) == LOOK_DONE)
                 return LOOK_DONE;
         enum segment_state state = layouts_get(&sv->layouts, s, &w, serve_has_turn(r, READ_OLD), &l);
+        if (state == SEGMENT_BUSY && !l)
+                return LOOK_ROOM;
         if (state != SEGMENT_HERE)
                 return look_recording_later(r, state, l);
         if (k->kind == KEY_FACTS)

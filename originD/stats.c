@@ -8,7 +8,9 @@
 #define REFUSED_HELP "PUTs not stored"
 #define FETCHES_HELP "FETCHes answered"
 #define DISK_HELP "Jobs for the disk that are not over: appends and saves, reads for live viewers, reads of old media and removal"
-#define FULL_HELP "FETCHes told to come back later: their asker has too many that wait, or it was never their turn to read"
+#define FULL_HELP                                                                                                                 \
+        "FETCHes told to come back later: their asker has too many that wait, it was never their turn to read, or there was never room " \
+        "to lay another recording out as one file"
 #define CATCH_UP_HELP "Segments copied from another origin, cut off for its, or not got"
 #define FILLS_HELP "Volumes brought from another origin, or tried to"
 #define SCRUBBED_HELP "Closed volumes that were read again and compared with their checksums: as they were written, not so, or not readable now"
@@ -58,6 +60,8 @@ static struct metric rows[STATS] = {
         [STAT_READS_IN_LINE] = GAUGE("originD_reads_waiting", NULL, "FETCHes that wait for their turn to read from the disk"),
         [STAT_REFUSED_WAITS] = COUNTER("originD_refused_fetches_total", "reason=\"waits\"", FULL_HELP),
         [STAT_REFUSED_TURN] = COUNTER("originD_refused_fetches_total", "reason=\"turn\"", FULL_HELP),
+        [STAT_REFUSED_ROOM] = COUNTER("originD_refused_fetches_total", "reason=\"room\"", FULL_HELP),
+        [STAT_LAYOUT_BYTES] = GAUGE("originD_layout_bytes", NULL, "Memory that is taken, or put by, for where everything lies in recordings that are read as one file: 96 MiB at most"),
         [STAT_FETCHES_ELSEWHERE] = COUNTER("originD_elsewhere_fetches_total", NULL, "FETCHes answered with another origin's bytes, for lack of own"),
         [STAT_DISK_READS] = COUNTER("originD_disk_reads_total", NULL, "FETCHes answered from a file, not from memory"),
         [STAT_DISK_WRITE_JOBS] = GAUGE("originD_disk_jobs", "pool=\"write\"", DISK_HELP),

@@ -338,6 +338,60 @@ static void test_as_many_layouts_are_kept_as_there_may_be(void **state)
         assert_int_equal(layouts_get(&layouts, s, (struct recording_wish[]){wish("", 0, UINT32_MAX)}, false, &l), SEGMENT_UNREAD);
 }
 
+#define TRACKS 4
+
+/* Asks for the file of each track that is not made. true: all are. */
+static bool all_made(struct session *s, bool made[TRACKS], bool *waited)
+{
+        static const char *const tracks[TRACKS] = {"v720", "v360", "a128", "a64"};
+        bool all = true;
+        for (size_t i = 0; i < TRACKS; i++) {
+                struct recording_wish w = wish(tracks[i], 0, UINT32_MAX);
+                struct layout *l;
+                enum segment_state state = made[i] ? SEGMENT_HERE : layouts_get(&layouts, s, &w, true, &l);
+                assert_true(state == SEGMENT_HERE || state == SEGMENT_LOADING || (state == SEGMENT_BUSY && !l));
+                assert_true(layouts_bytes(&layouts) <= layouts.most_bytes);
+                *waited |= state == SEGMENT_BUSY;
+                made[i] = state == SEGMENT_HERE;
+                all &= made[i];
+        }
+        return all;
+}
+
+/* Three of two tracks were made at a time, of 40 MiB each, beside those that are kept. */
+static void test_what_is_kept_and_what_is_being_made_have_one_bound_and_each_has_its_turn(void **state)
+{
+        (void)state;
+        struct session *s = recorded(5);
+        for (size_t most = 3 << 19; most <= 3 << 20; most *= 2) { /* of what one may take by its next volume one fits into it, or two */
+                bool made[TRACKS] = {false}, waited = false;
+                layouts.most_bytes = most;
+                UNTIL(&loop, all_made(s, made, &waited));
+                assert_true(waited);
+                layouts_close(&layouts);
+                assert_int_equal(layouts_bytes(&layouts), 0);
+        }
+}
+
+/* Nobody asks for it any more, but what it takes is taken until its job is over. */
+static void test_what_is_given_up_counts_until_its_job_is_over(void **state)
+{
+        (void)state;
+        struct session *s = recorded(5);
+        struct recording_wish w = wish("", 0, UINT32_MAX);
+        struct layout *l;
+        assert_int_equal(layouts_get(&layouts, s, &w, true, &l), SEGMENT_LOADING);
+        size_t one = layouts_bytes(&layouts);
+        session_track(s, "v720")->log->closed.rows[0].sum.crc ^= 1; /* it is another file by now */
+        s->version++;
+        assert_int_equal(layouts_get(&layouts, s, &w, true, &l), SEGMENT_LOADING);
+        assert_true(layouts_bytes(&layouts) > one + one / 2);
+        assert_non_null(begin(s, ""));
+        UNTIL(&loop, layouts_bytes(&layouts) < one);
+        session_track(s, "v720")->log->closed.rows[0].sum.crc ^= 1;
+        s->version++;
+}
+
 static double cpu_s(void)
 {
         struct timespec t;
@@ -405,6 +459,8 @@ int main(void)
                 CASE(test_a_volume_whose_heads_are_in_the_archive_is_brought_back_for_them),
                 CASE(test_what_was_to_be_brought_for_a_layout_that_is_given_up_is_forgotten),
                 CASE(test_as_many_layouts_are_kept_as_there_may_be),
+                CASE(test_what_is_kept_and_what_is_being_made_have_one_bound_and_each_has_its_turn),
+                CASE(test_what_is_given_up_counts_until_its_job_is_over),
                 CASE(test_who_read_a_dozen_clips_at_once_do_not_push_out_each_others),
                 CASE(test_any_place_of_a_recording_of_very_many_volumes_is_found_without_a_walk),
         };

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "originD/stats.h"
 #include "tests/unit/serve_fixture.h"
 
 static void test_recording_of_before_the_restart_is_read_on_demand(void **state)
@@ -153,6 +154,47 @@ static void test_a_recording_is_one_file_however_it_is_read(void **state)
         buf_unref(&pieces);
         struct question q;
         assert_int_equal(answer_to(&q, RECORDING, size, 5000), ERR_NOT_FOUND);
+}
+
+static bool all_done(const struct question *q, unsigned count)
+{
+        for (unsigned i = 0; i < count; i++)
+                if (!q[i].done)
+                        return false;
+        return true;
+}
+
+/* Each that was refused was asked for again a moment later, and again. */
+static void test_more_clips_than_are_laid_out_at_once_wait_for_each_other(void **state)
+{
+        (void)state;
+        enum { CLIPS = LAYOUTS_MAKING_MAX + 4 };
+        struct question q[CLIPS];
+        char key[64];
+        recorded(CLIPS + 1);
+        int64_t refused = stat_get(STAT_REFUSED_ROOM);
+        for (unsigned i = 0; i < CLIPS; i++) {
+                snprintf(key, sizeof(key), "/live/cam/S1/recording.%u-%u.json", i, i + 1);
+                ask(&q[i], key, 0, 60000);
+        }
+        UNTIL(&loop, all_done(q, CLIPS));
+        for (unsigned i = 0; i < CLIPS; i++)
+                assert_int_equal(q[i].a.status, 0);
+        assert_int_equal(stat_get(STAT_REFUSED_ROOM), refused);
+}
+
+static void test_who_waited_in_vain_for_room_is_told_to_come_back_and_counted(void **state)
+{
+        (void)state;
+        struct question q;
+        recorded(3);
+        int64_t refused = stat_get(STAT_REFUSED_ROOM);
+        sv.layouts.most_bytes = 100000; /* as if others had the rest */
+        assert_int_equal(answer_to(&q, RECORDING, 0, 50), ERR_FULL);
+        assert_int_equal(stat_get(STAT_REFUSED_ROOM), refused + 1);
+        assert_int_equal(sv.askers.count, 0);
+        sv.layouts.most_bytes = LAYOUTS_BYTES_MAX;
+        assert_int_equal(answer_to(&q, RECORDING, 0, 5000), 0);
 }
 
 /* Its name is for ever: what retention took a second of is not told to be shorter than it was. */
@@ -539,6 +581,8 @@ int main(void)
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
                 CASE(test_a_file_without_a_picture_says_so),
                 CASE(test_a_recording_is_one_file_however_it_is_read),
+                CASE(test_more_clips_than_are_laid_out_at_once_wait_for_each_other),
+                CASE(test_who_waited_in_vain_for_room_is_told_to_come_back_and_counted),
                 CASE(test_joined_seconds_of_which_one_was_removed_are_not_there),
                 CASE(test_a_recording_without_some_of_its_volumes_is_shorter),
                 CASE(test_for_a_byte_of_a_recording_no_segment_is_in_memory),
