@@ -459,6 +459,7 @@ void serve(struct serve *sv, struct serve_request *r)
         r->serve = sv;
         r->back = 0;
         r->asked_elsewhere = 0; /* HTTP asks with one request for piece after piece */
+        r->one_by_one = false;
         r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;
         serve_resolve(sv, r);
 }

@@ -75,6 +75,7 @@ struct serve_request {
         uint32_t due_ms; /* LOOK_WAIT: there can be nothing before */
         enum read_kind wants;
         bool wants_room; /* it waits until another recording is laid out (layouts.h) */
+        bool one_by_one; /* of several segments of the recording one could not be read: what can be is given */
         unsigned back; /* so many seconds before the one that it asks for: KEY_PICTURE, a poster */
         unsigned asked_elsewhere; /* so many other origins */
 };

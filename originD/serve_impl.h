@@ -51,7 +51,7 @@ enum look serve_read_media(struct serve *sv, struct serve_request *r, struct ses
 bool serve_end_read(struct serve_request *r, struct chunk_log *log, const struct segment_view *v, int status, struct buf **bytes);
 
 /* serve_recording.c */
-/* Of the file, or of a piece of it, at most the rest of a segment. */
+/* Of the file, or of a piece of it: as many segments as the answer may have, one for who takes them slowly, or out of the archive. */
 enum look serve_look_recording(struct serve *sv, struct serve_request *r, struct session *s);
 void serve_recording_read_done(void *arg, int status);
 

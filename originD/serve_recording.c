@@ -2,12 +2,18 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "originD/log/file.h"
+#include "originD/log/records.h"
 #include "originD/serve_impl.h"
+#include "originD/stats.h"
 
 #define HEADER_SLICE_BYTES (64u << 10)
+#define RUNS_MAX 128 /* of one answer: a minute of two tracks */
+#define FILES_MAX 4
 
 static struct recording_wish wish_of(const struct key *k)
 {
@@ -47,6 +53,126 @@ void serve_recording_read_done(void *arg, int status)
         serve_reply(r, &a);
         buf_unref(&bytes);
 }
+
+/* ---- several segments in one answer ------------------------------------------------------------------------------ */
+
+/* Segments that follow each other in the recording lie in the files of its tracks, and those of a small one are many to a piece. One
+ * answer has as many as it may: each would be a FETCH, and to a far edge a round trip, otherwise. */
+struct gathered {
+        struct serve_request *r;
+        struct buf *into;
+        struct gathered_file {
+                const struct chunk_log *log;
+                uint32_t volume;
+                char *path;
+        } files[FILES_MAX];
+        struct gathered_run {
+                size_t file;
+                uint64_t offset;
+                size_t at, len_bytes; /* at: in the answer */
+        } runs[RUNS_MAX];
+        size_t file_count, run_count, len_bytes;
+        int status;
+};
+
+static void gathered_work(void *arg)
+{
+        struct gathered *g = arg;
+        for (size_t f = 0; f < g->file_count && !g->status; f++) {
+                int fd = file_open(g->files[f].path, O_RDONLY);
+                g->status = fd < 0 ? fd : 0;
+                for (size_t i = 0; i < g->run_count && !g->status; i++) {
+                        const struct gathered_run *run = &g->runs[i];
+                        if (run->file == f)
+                                g->status = file_read_all(fd, g->into->data + run->at, run->len_bytes, run->offset);
+                }
+                if (fd >= 0)
+                        close(fd);
+        }
+}
+
+static void free_gathered(struct gathered *g)
+{
+        for (size_t f = 0; f < g->file_count; f++)
+                free(g->files[f].path);
+        buf_unref(&g->into);
+        free(g);
+}
+
+/* What can be read of them is given all the same, as if each had been asked for. */
+static void look_one_by_one(struct serve_request *r, int status)
+{
+        struct buf *bytes;
+        r->one_by_one = true;
+        if (serve_end_read(r, r->log, &r->place.view, status, &bytes))
+                return;
+        buf_unref(&bytes);
+        serve_resolve(r->serve, r);
+}
+
+static void gathered_done(void *arg)
+{
+        struct gathered *g = arg;
+        struct serve_request *r = g->r;
+        int status = g->status;
+        bool several = g->run_count > 1;
+        free_gathered(g);
+        if (status && status != ERR_FULL && several)
+                look_one_by_one(r, status);
+        else
+                serve_recording_read_done(r, status);
+}
+
+/* Its place among the files; FILES_MAX: there are too many. */
+static size_t file_of(struct gathered *g, const struct recording_place *at)
+{
+        size_t f = 0;
+        while (f < g->file_count && (g->files[f].log != at->log || g->files[f].volume != at->view.volume))
+                f++;
+        if (f < g->file_count || f == FILES_MAX)
+                return f;
+        g->files[f] = (struct gathered_file){at->log, at->view.volume, volume_path(at->log->dir, at->view.volume, "mp4")};
+        g->file_count++;
+        return f;
+}
+
+static bool add_run(struct gathered *g, const struct recording_place *at, size_t most)
+{
+        size_t f = file_of(g, at), len = at->view.len_bytes - at->skip;
+        if (f == FILES_MAX || g->run_count == RUNS_MAX)
+                return false;
+        len = len < most ? len : most;
+        g->runs[g->run_count++] = (struct gathered_run){f, at->view.offset + at->skip, g->len_bytes, len};
+        g->len_bytes += len;
+        return true;
+}
+
+/* From r->place on, which is the file's at `place`: as far as indexes are in memory, and media is here. */
+static enum look read_gathered(struct serve *sv, struct serve_request *r, struct session *s, const struct layout *l, uint64_t place,
+                               size_t most)
+{
+        struct gathered *g = mem_alloc(sizeof(*g));
+        struct recording_plan plan = r->plan;
+        struct recording_place at = r->place;
+        g->r = r;
+        while (add_run(g, &at, most - g->len_bytes) && g->len_bytes < most)
+                if (recording_find(l, s, place + g->len_bytes, false, &plan, &at) != SEGMENT_HERE || at.view.archived)
+                        break;
+        r->log = r->place.log;
+        r->reading = buf_new(g->len_bytes);
+        g->into = buf_ref(r->reading);
+        r->pinned = s;
+        s->pins++;
+        s->reads++;
+        stat_add(STAT_DISK_READS, 1);
+        if (disk_run(sv->loop, DISK_COLD, gathered_work, gathered_done, g)) {
+                g->status = ERR_FULL;
+                gathered_done(g);
+        }
+        return LOOK_DONE;
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
 
 /* What an edge is told of a file, or of why there is none. Takes the text. */
 static enum look answer_json(struct serve_request *r, char *text)
@@ -148,7 +274,7 @@ static enum look look_at_live(struct serve_request *r, const struct session *s, 
                                            "now", w->to, stored_s));
 }
 
-/* Of the one file, or of a piece of it, at most the rest of a segment. */
+/* Of the one file, or of a piece of it. */
 enum look serve_look_recording(struct serve *sv, struct serve_request *r, struct session *s)
 {
         struct recording_place *at = &r->place;
@@ -181,7 +307,9 @@ enum look serve_look_recording(struct serve *sv, struct serve_request *r, struct
                 return answer_header(r, s, l, place, left);
         if (!serve_has_turn_for(sv, r, &at->view, READ_OLD))
                 return LOOK_TURN;
-        size_t len = at->view.len_bytes - at->skip;
+        size_t len = at->view.len_bytes - at->skip, most = r->max_bytes < BODY_MAX ? r->max_bytes : BODY_MAX;
+        if (!at->view.archived && !r->slow_taker && !r->one_by_one)
+                return read_gathered(sv, r, s, l, place, most < left ? most : (size_t)left);
         len = len < r->max_bytes ? len : r->max_bytes;
         len = len < left ? len : (size_t)left;
         return serve_read_media(sv, r, s, at->log, &at->view, at->view.offset + at->skip, len, serve_recording_read_done);

@@ -166,6 +166,16 @@ def test_an_edge_hands_the_file_on_in_pieces(recorded):
     assert cluster.get("/live/cam/20200101T000000Z-00000000/recording.mp4").status == 404
 
 
+def test_an_edge_fetches_a_small_file_at_once_and_not_by_the_second(recorded):
+    """Of a piece each second of each track was a FETCH: a round trip, where the origin is far."""
+    cluster, session, url = recorded
+    asked = cluster.metric("origin-1", "originD_fetches_total")
+    clip = cluster.get(f"{session}/recording.mp4?from=1&to=10")
+    asked = cluster.metric("origin-1", "originD_fetches_total") - asked
+    assert clip.status == 200 and clip.body == request(url + "?from=1&to=10").body
+    assert asked <= 10  # its facts, its header, two or three for four volumes; and lists that are looked at again
+
+
 def test_a_clip_is_a_file_of_its_own(recorded, tmp_path):
     cluster, session, url = recorded
     clip, named = request(url + "?from=3&to=6"), request(url.replace("recording.mp4", "recording.3-6.mp4"))

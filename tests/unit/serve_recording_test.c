@@ -110,7 +110,8 @@ static struct buf *read_named(const char *key, uint64_t size, uint32_t most)
         struct buf *whole = buf_new(size);
         struct question q;
         for (uint64_t at = 0; at < size; at += q.a.len) {
-                q = (struct question){.r = {.offset = at, .wait_ms = 5000, .max_bytes = most, .done = answered}};
+                uint32_t max_bytes = most < sizeof(q.bytes) ? most : sizeof(q.bytes);
+                q = (struct question){.r = {.offset = at, .wait_ms = 5000, .max_bytes = max_bytes, .done = answered}};
                 strcpy(q.r.key, key);
                 serve(&sv, &q.r);
                 wait_done(&q.done);
@@ -154,6 +155,41 @@ static void test_a_recording_is_one_file_however_it_is_read(void **state)
         buf_unref(&pieces);
         struct question q;
         assert_int_equal(answer_to(&q, RECORDING, size, 5000), ERR_NOT_FOUND);
+}
+
+/* Each answer is a FETCH of an edge: of a small recording a piece of 1 MiB had two for each second. */
+static void test_segments_of_both_tracks_are_given_in_one_answer(void **state)
+{
+        (void)state;
+        recorded(7);
+        uint64_t size = size_of_recording(), at = 0;
+        struct question q;
+        unsigned answers = 0;
+        for (; at < size; at += q.a.len, answers++)
+                assert_int_equal(answer_to(&q, RECORDING, at, 5000), 0);
+        assert_int_equal(at, size);
+        assert_int_equal(answers, 3); /* the header; two volumes, with a file a track; the other two */
+}
+
+/* What comes before it is not lost with it. */
+static void test_what_can_be_read_is_given_up_to_what_cannot(void **state)
+{
+        char path[200], aside[210];
+        struct question q;
+        (void)state;
+        recorded(3);
+        uint64_t size = size_of_recording();
+        assert_int_equal(answer_to(&q, RECORDING, 0, 5000), 0);
+        uint64_t at = q.a.len;
+        snprintf(path, sizeof(path), "%s/cam/S1/a128/000000.mp4", data_dir);
+        snprintf(aside, sizeof(aside), "%s.aside", path);
+        assert_int_equal(rename(path, aside), 0);
+        assert_int_equal(answer_to(&q, RECORDING, at, 5000), 0);
+        assert_true(q.a.len > 0 && at + q.a.len < size);
+        assert_int_equal(answer_to(&q, RECORDING, at + q.a.len, 5000), ERR_IO);
+        assert_int_equal(rename(aside, path), 0);
+        assert_int_equal(answer_to(&q, RECORDING, at, 5000), 0);
+        assert_int_equal(at + q.a.len, size);
 }
 
 static bool all_done(const struct question *q, unsigned count)
@@ -581,6 +617,8 @@ int main(void)
                 CASE(test_manifest_of_a_recording_is_immutable_under_its_own_name_only),
                 CASE(test_a_file_without_a_picture_says_so),
                 CASE(test_a_recording_is_one_file_however_it_is_read),
+                CASE(test_segments_of_both_tracks_are_given_in_one_answer),
+                CASE(test_what_can_be_read_is_given_up_to_what_cannot),
                 CASE(test_more_clips_than_are_laid_out_at_once_wait_for_each_other),
                 CASE(test_who_waited_in_vain_for_room_is_told_to_come_back_and_counted),
                 CASE(test_joined_seconds_of_which_one_was_removed_are_not_there),
