@@ -4,7 +4,8 @@
  * Near the live edge segments are counted by their number: a count is how many have seen that second, exact also while a crowd arrives,
  * when each newcomer fetches some seconds at once. A segment is near for AUDIENCE_NEAR_US from when somebody here first wanted it. All
  * others (those that go back, recordings) are counted by the clock. Of both the last whole ten are told. Edges that share a stream's
- * viewers, however the balancer deals their requests out, are added up: their tens are the same. Pictures and sounds are told apart, since
+ * viewers, however the balancer deals their requests out, are added up: their tens are the same. Of a recording's track on demand seconds
+ * count by the share of its bytes (routes/recording.c). Pictures and sounds are told apart, since
  * who adds up edges has to take the greater one of the sums: some streams have sound only, some viewers too.
  *
  *   audience_open → audience_saw() of each thread … audience_look() each second → audience_close

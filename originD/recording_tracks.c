@@ -193,6 +193,17 @@ uint32_t recording_stored_s(const struct recording_tracks *c, const struct sessi
         return (uint32_t)end;
 }
 
+uint32_t recording_seconds(const struct recording_tracks *c, const struct session *s)
+{
+        uint32_t end = 0;
+        for (size_t t = 0; t < c->count; t++) {
+                uint32_t last = track_facts(s, c->tracks[t]).last_segment;
+                end = last >= end ? last + 1 : end;
+        }
+        end = end < c->to ? end : c->to;
+        return end > c->origin_segment ? end - c->origin_segment : 0;
+}
+
 /* ---- which file ---------------------------------------------------------------------------------------------------- */
 
 uint64_t recording_begin_identity(const struct recording_tracks *c)

@@ -29,6 +29,9 @@ void recording_list_tracks(const struct session *s, char *dst, size_t cap); /* "
 /* Up to which second all of the tracks are stored and never change again, of a session that is live; 0: there is nothing. */
 uint32_t recording_stored_s(const struct recording_tracks *c, const struct session *s);
 
+/* From its first second to its last one, whatever is lacking between. */
+uint32_t recording_seconds(const struct recording_tracks *c, const struct session *s);
+
 /* A volume of the file: of each track its row; NULL, and the index, of the one that is being written; NULL both: it has none. */
 struct recording_volume {
         uint32_t number;

@@ -251,8 +251,10 @@ static enum look answer_header(struct serve_request *r, const struct session *s,
 /* What an edge needs to know before it says anything of the file. */
 static enum look answer_facts(struct serve_request *r, const struct session *s, const struct layout *l)
 {
-        return answer_json(r, mem_printf("{\"size\":%" PRIu64 ",\"identity\":\"%016" PRIx64 "\",\"type\":\"%s\"}\n", l->size, l->identity,
-                                         recording_type(r, s)));
+        struct recording_tracks c;
+        recording_choose(&c, s, &l->wish);
+        return answer_json(r, mem_printf("{\"size\":%" PRIu64 ",\"identity\":\"%016" PRIx64 "\",\"type\":\"%s\",\"seconds\":%" PRIu32 "}\n",
+                                         l->size, l->identity, recording_type(r, s), recording_seconds(&c, s)));
 }
 
 /* Of what goes on there are clips of what is stored. LOOK_DONE: r is answered; LOOK_NONE: there is nothing else to say against it. */

@@ -76,6 +76,8 @@ struct recording_ask {
         uint64_t identity;
         uint64_t from, len; /* of the file: what is wanted, */
         uint64_t sent;      /* and handed on of it, which counts as it goes */
+        uint64_t size;
+        uint32_t seconds, watched_s; /* of a track on demand: how long it lasts, 0: nobody says; counted of them as watched */
 };
 
 /* reports.c */

@@ -19,6 +19,7 @@
 #include "edged/routes/lookup.h"
 
 #define WORDS_MAX 1024 /* names of all tracks of a recording */
+#define AHEAD_S 10     /* who plays loads so much at once that he will watch */
 
 /* ---- pieces -------------------------------------------------------------------------------------------------------- */
 
@@ -45,6 +46,23 @@ static bool take_next_piece(struct ask *a, uint64_t place, uint64_t end)
         return a->object != NULL;
 }
 
+/* Whose player was sent a part of a track on demand has watched that, as who fetched segments: so many seconds, by the mean of its bytes. But
+ * nobody watches faster than time passes, for long: who loads the whole file at once is no crowd. */
+static void count_watched(struct ask *a)
+{
+        struct recording_ask *r = &a->recording;
+        const struct key *key = &a->path.object;
+        int64_t now_us = clock_mono_us();
+        if (!a->http->parts.audience || !r->seconds)
+                return;
+        uint32_t watched_s = (uint32_t)((double)r->sent / (double)r->size * r->seconds + 0.5);
+        int64_t most_s = (now_us - a->request.started_us) / US_PER_S + AHEAD_S;
+        struct audience_fetch f = {.stream = key->stream, .session = key->session, .now_us = now_us,
+                                   .of = key->track[0] == 'v' ? AUDIENCE_PICTURE : AUDIENCE_SOUND};
+        for (; r->watched_s < watched_s && r->watched_s < most_s; r->watched_s++)
+                audience_saw(a->http->parts.audience, wire_thread_index(&a->request), &f);
+}
+
 static ssize_t take_bytes(struct ask *a, struct buf **piece, size_t *off, bool *last)
 {
         struct recording_ask *r = &a->recording;
@@ -61,6 +79,7 @@ static ssize_t take_bytes(struct ask *a, struct buf **piece, size_t *off, bool *
         n = (uint64_t)n < left ? n : (ssize_t)left;
         r->sent += (uint64_t)n;
         metric_add(&stats_sent, n); /* as it goes: gigabytes at once would be in no rate */
+        count_watched(a);
         *last = r->sent == r->len;
         if ((place + (uint64_t)n) % RECORDING_PIECE_BYTES == 0)
                 object_unref(&a->object);
@@ -128,12 +147,15 @@ static bool read_facts(struct ask *a, const struct buf *body, uint64_t *size, co
 {
         json_t *facts = json_loadb((const char *)body->data, body->len, 0, NULL);
         json_int_t bytes = json_integer_value(json_object_get(facts, "size"));
+        json_int_t seconds = json_integer_value(json_object_get(facts, "seconds"));
         const char *identity = json_string_value(json_object_get(facts, "identity")), *is = json_string_value(json_object_get(facts, "type"));
         bool well = bytes > 0 && bytes / RECORDING_PIECE_BYTES < UINT32_MAX && identity && strlen(identity) == 16 &&
                     strspn(identity, "0123456789abcdef") == 16;
         *size = (uint64_t)bytes;
         *type = is && strcmp(is, "audio/mp4") == 0 ? "audio/mp4" : "video/mp4";
         a->recording.identity = well ? strtoull(identity, NULL, 16) : 0;
+        a->recording.size = *size;
+        a->recording.seconds = a->path.object.ondemand && seconds > 0 && seconds < UINT32_MAX ? (uint32_t)seconds : 0;
         json_decref(facts);
         return well;
 }

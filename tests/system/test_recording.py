@@ -272,6 +272,20 @@ def test_each_track_of_it_on_demand_is_one_file_with_an_index(recorded):
         assert decoded(cluster.url(where), "a") == decoded(url, "a")
 
 
+def test_who_plays_its_files_on_demand_is_counted_as_a_viewer(recorded):
+    cluster, session, _ = recorded
+    uri = re.search(r"v180/ondemand\.0-\d+\.mp4", cluster.get(f"{session}/ondemand.mpd").text()).group()
+
+    def watched():
+        return cluster.metric("edge-1", "edged_viewers", stream="cam", of="picture") or 0
+
+    def watches():  # the whole of it, of some ten seconds
+        return cluster.get(f"{session}/{uri}").status == 200 and watched() >= 0.5
+
+    wait_until(lambda: watched() == 0, "those of other tests have left", every=1)
+    wait_until(watches, "a viewer", every=5)
+
+
 def test_any_range_of_the_file_is_answered(recorded):
     _, _, url = recorded
     whole = request(url).body

@@ -29,8 +29,8 @@ static void answer_facts(struct fake_call *c)
 {
         char text[2048];
         int len = error ? snprintf(text, sizeof(text), "{\"error\":\"%s\"}\n", error)
-                        : snprintf(text, sizeof(text), "{\"size\":%llu,\"identity\":\"%016llx\",\"type\":\"video/mp4\"}\n", (unsigned long long)size,
-                                   (unsigned long long)identity);
+                        : snprintf(text, sizeof(text), "{\"size\":%llu,\"identity\":\"%016llx\",\"type\":\"video/mp4\",\"seconds\":100}\n",
+                                   (unsigned long long)size, (unsigned long long)identity);
         facts_asked++;
         fake_answer_bytes(c, text, (size_t)len, FETCH_COMPLETE, 60000, "application/json");
 }
@@ -290,6 +290,61 @@ static void test_what_is_sent_of_a_download_counts_while_it_goes_on(void **state
         close_fixture(&f);
 }
 
+static uint32_t watched(enum audience_of of)
+{
+        static struct audience_row rows[AUDIENCE_STREAMS + 1];
+        uint32_t most = 0;
+        for (int tens = 0; tens < 2; tens++) { /* one may just have begun */
+                audience_look(fixture_audience, clock_mono_us() + tens * AUDIENCE_TEN * US_PER_S);
+                uint32_t tenths = audience_rows(fixture_audience, rows) ? rows[0].tenths[of] : 0;
+                most = tenths > most ? tenths : most;
+        }
+        return most;
+}
+
+/* Asks for a part of it, in a ten seconds of its own. */
+static uint32_t watched_of(const char *target, uint64_t bytes, enum audience_of of)
+{
+        struct fixture f;
+        struct viewer v;
+        char range[64];
+        fixture_audience = audience_open(2);
+        begin(&f);
+        snprintf(range, sizeof(range), "Range: bytes=1000-%llu\r\n", 999 + (unsigned long long)bytes);
+        viewer_open(&v, &f);
+        viewer_ask(&v, "GET", target, range);
+        until(&f, served, &v);
+        assert_int_equal(v.status, 206);
+        uint32_t tenths = watched(of);
+        viewer_close(&v);
+        close_fixture(&f);
+        audience_close(fixture_audience);
+        fixture_audience = NULL;
+        return tenths;
+}
+
+/* It lasts 100 s. A viewer has fetched ten of them in ten seconds. */
+static void test_who_plays_a_track_on_demand_is_a_viewer_and_who_downloads_is_not(void **state)
+{
+        static const char ondemand[] = "/live/cam/20260131T123456Z-1a2b3c4d/v720/ondemand.0-100.mp4";
+        (void)state;
+        assert_int_equal(watched_of(ondemand, SIZE / 25, AUDIENCE_PICTURE), 4);
+        assert_int_equal(watched_of(ondemand, SIZE / 25, AUDIENCE_SOUND), 0);
+        assert_int_equal(watched_of("/live/cam/20260131T123456Z-1a2b3c4d/a128/ondemand.0-100.mp4", SIZE / 25, AUDIENCE_SOUND), 4);
+        assert_int_equal(watched_of(ondemand, SIZE / 1000, AUDIENCE_PICTURE), 0); /* its index */
+        assert_int_equal(watched_of(FILM, SIZE / 25, AUDIENCE_PICTURE), 0);
+}
+
+/* Or a hundred viewers would be made of one who loads it in a second. */
+static void test_who_loads_a_track_on_demand_at_once_is_no_crowd(void **state)
+{
+        static const char ondemand[] = "/live/cam/20260131T123456Z-1a2b3c4d/v720/ondemand.0-100.mp4";
+        (void)state;
+        int64_t begun_us = clock_mono_us();
+        uint32_t tenths = watched_of(ondemand, INPUT_MAX / 2, AUDIENCE_PICTURE);
+        assert_true(tenths > 0 && tenths <= 10 + (clock_mono_us() - begun_us) / US_PER_S);
+}
+
 static bool served_or_closed(struct fixture *f, void *arg)
 {
         struct viewer *v = arg;
@@ -362,6 +417,8 @@ int main(void)
                 cmocka_unit_test(test_a_file_that_becomes_another_one_is_cut_off_and_not_mixed),
                 cmocka_unit_test(test_what_is_not_there_is_404_and_what_no_origin_says_is_503),
                 cmocka_unit_test(test_what_is_sent_of_a_download_counts_while_it_goes_on),
+                cmocka_unit_test(test_who_plays_a_track_on_demand_is_a_viewer_and_who_downloads_is_not),
+                cmocka_unit_test(test_who_loads_a_track_on_demand_at_once_is_no_crowd),
                 cmocka_unit_test(test_what_comes_when_a_wait_was_just_over_is_answered_like_any_other),
                 cmocka_unit_test(test_of_what_comes_next_those_who_do_not_read_on_keep_no_more_than_a_share),
         };
