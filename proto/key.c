@@ -246,7 +246,7 @@ static bool take_seconds(uint32_t *out, const char *text)
 static void say_no_seconds(char why[KEY_WHY_MAX], const char *name, const char *given, unsigned as)
 {
         size_t len = strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.:+-");
-        bool plain = given[len] == '\0' && len <= SECONDS_SAID_MAX;
+        bool plain = len <= SECONDS_SAID_MAX && given[len] == '\0';
         snprintf(why, KEY_WHY_MAX, "%s=%s is given, but %s is whole seconds of the broadcast, as %s=%u", name,
                  plain ? given : "(what cannot be repeated)", name, name, as);
 }
@@ -404,7 +404,7 @@ void key_parse(struct key *out, const char *text)
                 k.kind = parse_api(&k, parts, n);
         else if (n && is(&parts[0], "names"))
                 k.kind = parse_names(&k, parts, n);
-        else if (n == 1 && is(&parts[0], KEY_VIEWERS_PATH + 1))
+        else if (n == 1 && is(&parts[0], &KEY_VIEWERS_PATH[1]))
                 k.kind = KEY_VIEWERS;
         *out = k.kind ? k : (struct key){.kind = KEY_NONE}; /* nothing half parsed is to be used */
 }
