@@ -119,17 +119,30 @@ void fills_link(struct fills *f, struct peer_link *link)
 }
 
 /* Volumes that went here, for room on this disk (room.h), need not have gone there. */
-static bool went(const struct session *s, const struct key *key)
+static bool went(const struct session *s, const struct track *t, const struct key *key)
 {
-        const struct track *t = session_track(s, key->track);
         return t && key->segment >= t->first_segment && key->segment < track_first_segment(s, t);
+}
+
+/* Who waits for what comes next asks whenever a chunk came, and serve.c for him 50 times a second. That is in no volume that is lacking, and of
+ * those a channel that is always on has thousands to look at. */
+static bool is_at_end(const struct track *t, const struct key *key)
+{
+        const struct chunk_log *log = t ? t->log : NULL;
+        if (!log || !log->open || log->open_lacking || !log->index.count)
+                return false;
+        bool newest = !log->closed.count || log->closed.rows[log->closed.count - 1].number < log->open_number;
+        return newest && key->segment >= log->index.rows[log->index.count - 1].segment;
 }
 
 const char *fills_elsewhere(struct fills *f, const struct session *s, const struct key *key, unsigned nth)
 {
         static struct peer_node up[PEERS_UP_MAX];
-        bool may_be = session_sum(s).lacking || went(s, key);
-        if (!f->link || f->stopping || !may_be || nth >= f->link->ops->up(f->link, up))
+        const struct track *t = session_track(s, key->track);
+        if (!f->link || f->stopping || is_at_end(t, key))
+                return NULL;
+        bool may_be = went(s, t, key) || session_sum(s).lacking;
+        if (!may_be || nth >= f->link->ops->up(f->link, up))
                 return NULL;
         return up[nth].id;
 }

@@ -26,7 +26,7 @@ void fills_open(struct fills **out, uv_loop_t *loop, struct store *st, const str
 void fills_link(struct fills *f, struct peer_link *link);
 
 /* The nth origin, from 0 on, that may have a segment which is not here; its id. NULL: nothing of the session is lacking, and the segment has not
- * gone with an old volume; or no more are up. */
+ * gone with an old volume; or it is the newest one, or comes next; or no more are up. */
 const char *fills_elsewhere(struct fills *f, const struct session *s, const struct key *key, unsigned nth);
 
 void fills_stop(struct fills *f);  /* what is under way ends soon */

@@ -173,6 +173,22 @@ static void test_the_newest_volume_comes_first_and_viewers_get_the_others_from_t
         assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1"), &lacking, 0), "b");
 }
 
+/* Who waits for it asks at each chunk and 50 times a second, and a broadcast of a year has 50,000 volumes a track to look through. */
+static void test_for_what_comes_next_no_peer_is_asked_whatever_is_lacking(void **state)
+{
+        (void)state;
+        stop(&a);
+        broadcast_at_b(6 * 5 * PER + 1);
+        fills_options.bytes_s = 0;
+        start(&a);
+        run_until(a_is_in_step);
+        assert_int_equal(lacking(&a), 6);
+        struct key key = {.kind = KEY_SEGMENT, .stream = "cam", .session = "S1", .track = "v720", .segment = 6 * PER - 1};
+        assert_string_equal(fills_elsewhere(a.fills, at(&a, "S1"), &key, 0), "b");
+        for (key.segment = 6 * PER; key.segment < 6 * PER + 3; key.segment++)
+                assert_null(fills_elsewhere(a.fills, at(&a, "S1"), &key, 0));
+}
+
 static void test_volumes_come_no_faster_than_they_may(void **state)
 {
         (void)state;
@@ -656,6 +672,7 @@ int main(void)
                 CASE(test_a_volume_that_is_being_closed_when_a_copy_begins_is_not_passed_over),
                 CASE(test_one_that_was_away_for_long_is_in_step_first_and_gets_the_gap_after_that),
                 CASE(test_the_newest_volume_comes_first_and_viewers_get_the_others_from_the_peer),
+                CASE(test_for_what_comes_next_no_peer_is_asked_whatever_is_lacking),
                 CASE(test_volumes_come_no_faster_than_they_may),
                 CASE(test_a_viewer_gets_what_is_lacking_from_whichever_peer_has_it),
                 CASE(test_what_one_lost_for_room_stays_at_the_other_and_comes_to_viewers_from_there),
