@@ -11,7 +11,7 @@
 static unsigned viewers_of(const struct audience_row *r)
 {
         uint32_t tenths = r->tenths[AUDIENCE_PICTURE] > r->tenths[AUDIENCE_SOUND] ? r->tenths[AUDIENCE_PICTURE] : r->tenths[AUDIENCE_SOUND];
-        return (tenths + 5) / 10;
+        return tenths / 10 + (tenths % 10 >= 5); /* it may be the most there is (crowd.h) */
 }
 
 static void say_viewers(struct ask *a)

@@ -38,6 +38,7 @@ struct fixture {
 static unsigned fixture_seats = 2000;
 static struct addresses *fixture_addresses; /* NULL: no address is counted */
 static struct audience *fixture_audience;   /* NULL: no viewer is; of two threads */
+static struct crowd *fixture_crowd;         /* NULL: nobody is told of viewers */
 static struct census *fixture_census;       /* NULL: all there may be is asked for */
 
 static struct http *fixture_http; /* the one that is open */
@@ -65,6 +66,7 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
                                   .threads = 2,
                                   .connections_max = fixture_seats,
                                   .hold_us = hold_us,
+                                  .tells_viewers = fixture_crowd,
                                   .throughput_node = "edge-1",
                                   .limits = {.header_us = 10 * US_PER_S, .idle_us = 30 * US_PER_S, .min_rate_bytes_s = 2000}};
         memset(f, 0, sizeof(*f));
@@ -80,7 +82,8 @@ static inline void open_fixture(struct fixture *f, int64_t hold_us)
         fake_edge_open(&f->e, 1, 32 << 20, 64, hold_us, respond_detach);
         f->access = access_open();
         f->site = site_open(f->web_root, "'self'", "");
-        struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access, .census = fixture_census, .addresses = fixture_addresses, .audience = fixture_audience};
+        struct http_parts parts = {.cache = f->e.cache, .site = f->site, .access = f->access, .census = fixture_census, .addresses = fixture_addresses, .audience = fixture_audience,
+                                   .crowd = fixture_crowd};
         assert_int_equal(http_open(&f->http, &cfg, &parts), 0);
         fixture_http = f->http;
 }

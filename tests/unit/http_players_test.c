@@ -5,8 +5,10 @@
 
 #include <cmocka.h>
 
+#include "common/bytes.h"
 #include "common/daemon/metrics.h"
 #include "edged/audience.h"
+#include "edged/crowd.h"
 #include "edged/players.h"
 #include "tokens.h"
 #include "tests/unit/http_fixture.h"
@@ -337,6 +339,36 @@ static void test_who_gives_up_in_the_middle_has_not_seen_it(void **state)
         fixture_audience = NULL;
 }
 
+/* Another edge may say what it likes: of a stream that has more viewers than can be counted is not said that it has none. */
+static void test_the_most_viewers_that_can_be_told_are_told(void **state)
+{
+        (void)state;
+        struct fixture f;
+        struct viewer v;
+        uint8_t said[64];
+        struct writer w;
+        struct audience *nobody = audience_open(2);
+        fixture_crowd = crowd_open(nobody, NULL);
+        writer_init(&w, said, sizeof(said));
+        writer_str(&w, "cam");
+        for (int of = 0; of < AUDIENCE_KINDS; of++)
+                writer_u32(&w, UINT32_C(1) << 30);
+        for (uint64_t edge = 1; edge <= 4; edge++)
+                assert_int_equal(crowd_heard(fixture_crowd, edge, said, w.len, clock_mono_us()), 0);
+        crowd_look(fixture_crowd, clock_mono_us());
+        open_fixture(&f, PATIENCE_US);
+        viewer_open(&v, &f);
+        ask(&f, &v, "GET", "/api/viewers", "");
+        assert_int_equal(v.status, 200);
+        v.body[v.body_len] = '\0';
+        assert_string_equal(v.body, "{\"viewers\":[{\"id\":\"cam\",\"count\":429496730}]}\n");
+        viewer_close(&v);
+        close_fixture(&f);
+        crowd_close(fixture_crowd);
+        fixture_crowd = NULL;
+        audience_close(nobody);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -347,6 +379,7 @@ int main(void)
                 cmocka_unit_test(test_of_private_streams_only_their_viewers_report),
                 cmocka_unit_test(test_a_player_is_told_how_long_it_was_held),
                 cmocka_unit_test(test_who_gives_up_in_the_middle_has_not_seen_it),
+                cmocka_unit_test(test_the_most_viewers_that_can_be_told_are_told),
                 cmocka_unit_test(test_who_watches_is_counted_once_a_second_however_he_asks),
         };
         log_set_level(LOG_ERROR);
