@@ -238,6 +238,7 @@ void serve_resolve(struct serve *sv, struct serve_request *r)
 {
         r->due_ms = 0;
         r->wants_room = false;
+        r->by_time = false;
         switch (look_everywhere(sv, r)) {
         case LOOK_DONE:
                 break;
@@ -357,11 +358,10 @@ void serve_changed(struct serve *sv, struct session *s)
         gone_through(sv, outermost);
 }
 
-/* Whether there can be a manifest depends on time too. */
 static bool about_time(const struct serve_request *r, const void *arg)
 {
         (void)arg;
-        return r->parsed.kind == KEY_ENTRY || r->parsed.kind == KEY_MANIFEST || r->parsed.kind == KEY_PLAYLIST;
+        return r->by_time;
 }
 
 /* An edge waits for names that it does not know. */

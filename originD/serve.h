@@ -73,6 +73,7 @@ struct serve_request {
         uint64_t whole, identity;     /* of the object that the place is in: its size, and what its file is made of */
         uint32_t none_ttl_ms;
         uint32_t due_ms; /* LOOK_WAIT: there can be nothing before */
+        bool by_time;    /* LOOK_WAIT: it hangs on time, too, whether there is something */
         enum read_kind wants;
         bool wants_room; /* it waits until another recording is laid out (layouts.h) */
         bool one_by_one; /* of several segments of the recording one could not be read: what can be is given */

@@ -436,6 +436,14 @@ static struct manifest_options options_for(struct serve *sv, const struct sessio
         return o;
 }
 
+/* Whether there can be a manifest hangs on time too. Players of HLS wait for each part of a playlist, and those that wait are not looked at for
+ * that alone. */
+static enum look look_unready(struct serve_request *r, const struct session *s)
+{
+        r->by_time = s->state == SESSION_LIVE;
+        return r->by_time ? LOOK_WAIT : serve_look_none(r, TTL_UNKNOWN_MS);
+}
+
 static enum look look_manifest(struct serve *sv, struct serve_request *r, struct session *s)
 {
         const struct manifest_format *f = manifest_format(r->parsed.file);
@@ -443,7 +451,7 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         if (f->of_ended && s->state == SESSION_LIVE)
                 return serve_look_none(r, TTL_UNKNOWN_MS);
         if (!manifest_ready(s, clock_mono_us()))
-                return s->state == SESSION_LIVE ? LOOK_WAIT : serve_look_none(r, TTL_UNKNOWN_MS);
+                return look_unready(r, s);
         enum look holes = look_at_holes(r, s, &over);
         if (over || holes != LOOK_DONE)
                 return holes;
@@ -472,7 +480,7 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
         if (t->unreadable)
                 return serve_look_error(r, ERR_IO);
         if (!t->log || !manifest_ready(s, clock_mono_us()))
-                return live ? LOOK_WAIT : serve_look_none(r, TTL_UNKNOWN_MS);
+                return look_unready(r, s);
         struct manifest_options o = options_for(sv, s);
         switch (r->parsed.classic ? look_classic(s, t, &o) : playlist_look(s, t, &r->parsed)) {
         case PLAYLIST_READY:

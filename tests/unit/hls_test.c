@@ -611,6 +611,30 @@ static void test_who_asks_for_a_version_waits_until_its_part_is_there(void **sta
         assert_true(q.a.flags & FETCH_IMMUTABLE);
 }
 
+/* Looking at all of them 50 times a second would take most of the time that a busy origin has. */
+static void test_a_version_that_is_waited_for_is_looked_at_when_its_session_moves_and_not_each_moment(void **state)
+{
+        (void)state;
+        struct session *s = live(1);
+        s->tracks[0]->fps_milli = 25000;
+        s->first_chunk_mono_us = 1;
+        put_segment(s, 0);
+        struct question q;
+        assert_int_equal(put_video(s, "v720", 1, 0), 0);
+        while (status_of(TRACK "media.m3u8", 3000)) /* by time: the sound may yet come */
+                ;
+        ask(&q, TRACK "media.1.1.m3u8", 0, 500000);
+        on_changed = NULL; /* nobody hears of it */
+        assert_int_equal(put_video(s, "v720", 1, 1), 0);
+        for (int turns = 0; turns < 20; turns++) /* a timer each, that which looks among them */
+                uv_run(&loop, UV_RUN_ONCE);
+        assert_int_equal(q.done, 0);
+        on_changed = changed;
+        changed(s);
+        assert_int_equal(q.done, 1);
+        assert_int_equal(q.a.status, 0);
+}
+
 /* It is made anew for each who asks: the second piece would be of another version. */
 static void test_a_playlist_that_changes_is_one_answer_however_long_it_is(void **state)
 {
@@ -653,6 +677,7 @@ int main(void)
                 CASE(test_nothing_that_was_told_of_a_segment_ever_changes),
                 CASE(test_the_window_is_as_long_as_a_viewer_can_go_back),
                 CASE(test_what_nobody_wrote_is_a_gap),
+                CASE(test_a_version_that_is_waited_for_is_looked_at_when_its_session_moves_and_not_each_moment),
                 CASE(test_a_playlist_that_changes_is_one_answer_however_long_it_is),
                 CASE(test_a_recording_ends_and_says_how_long_its_last_segment_is),
                 CASE(test_old_players_are_told_segments_of_several_seconds_when_they_are_whole),
