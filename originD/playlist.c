@@ -199,6 +199,11 @@ struct playlist_span playlist_span(const struct session *s, const struct track *
         return span;
 }
 
+bool playlist_too_long(const struct session *s, const struct track *t)
+{
+        return !is_live(s) && end_of(s, t) - first_of(s, t) > PLAYLIST_LONGEST_S;
+}
+
 /* ---- which version ---------------------------------------------------------------------------------------------------- */
 
 enum playlist_state playlist_look(const struct session *s, const struct track *t, const struct key *k)

@@ -481,6 +481,8 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
                 return serve_look_error(r, ERR_IO);
         if (!t->log || !manifest_ready(s, clock_mono_us()))
                 return look_unready(r, s);
+        if (playlist_too_long(s, t))
+                return serve_look_none(r, TTL_NEVER_MS);
         struct manifest_options o = options_for(sv, s);
         switch (r->parsed.classic ? look_classic(s, t, &o) : playlist_look(s, t, &r->parsed)) {
         case PLAYLIST_READY:

@@ -656,6 +656,25 @@ static void test_a_playlist_that_changes_is_one_answer_however_long_it_is(void *
         assert_int_equal(q.a.flags & (FETCH_COMPLETE | FETCH_IMMUTABLE), FETCH_IMMUTABLE);
 }
 
+/* A clock that was set makes a hole of any length, each second of which would be a line. */
+static void test_of_a_recording_of_years_no_playlist_is_made(void **state)
+{
+        (void)state;
+        struct session *s = live(1);
+        struct question q;
+        s->tracks[0]->fps_milli = 25000;
+        s->first_chunk_mono_us = 1;
+        put_segment(s, 0);
+        put_segment(s, PLAYLIST_LONGEST_S);
+        while (answer_to(&q, TRACK "media.m3u8", 0, 3000)) /* live: of what a viewer can go back to */
+                ;
+        end_session(s);
+        static const char *const files[] = {TRACK "media.m3u8", TRACK "keys.m3u8", TRACK "classic.m3u8"};
+        for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+                assert_int_equal(status_of(files[i], 500000), ERR_NOT_FOUND);
+        assert_int_equal(answer_to(&q, "/live/cam/S1/manifest.mpd", 0, 500000), 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -679,6 +698,7 @@ int main(void)
                 CASE(test_what_nobody_wrote_is_a_gap),
                 CASE(test_a_version_that_is_waited_for_is_looked_at_when_its_session_moves_and_not_each_moment),
                 CASE(test_a_playlist_that_changes_is_one_answer_however_long_it_is),
+                CASE(test_of_a_recording_of_years_no_playlist_is_made),
                 CASE(test_a_recording_ends_and_says_how_long_its_last_segment_is),
                 CASE(test_old_players_are_told_segments_of_several_seconds_when_they_are_whole),
                 CASE(test_a_segment_of_several_seconds_whose_beginning_went_is_not_told),
