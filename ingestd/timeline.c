@@ -11,6 +11,8 @@
 #define CATCHING_UP_US 200000 /* gained from window to window: a backlog is being sent, it will be on time again */
 #define FIRST_LATE_US 300000 /* a first picture this late by the sound's mapping: it will stay so */
 #define LEAD_MAX_US 1000000
+#define STANDS_FRAMES 8     /* in a row whose timestamps do not rise, */
+#define STANDS_US 500000     /* and for so long: the clock stands */
 #define OVERLAP_US 500000 /* how far a track may fall back, and be held up, to be with the other one again */
 #define WRAP_MS (INT64_C(1) << 31)
 #define NEVER INT64_MAX
@@ -72,6 +74,7 @@ void timeline_skew(struct timeline *t, int64_t skew_us)
                 t->map[k].settled_wall_us += skew_us;
                 t->map[k].seen_wall_us += skew_us;
                 t->map[k].window_end_us += skew_us;
+                t->track[k].rose_wall_us += skew_us;
         }
 }
 
@@ -159,6 +162,19 @@ static bool is_pause(const struct timeline *t, unsigned k, int64_t ts_ms, int64_
         return ts_ms > t->track[k].last_ms && early_us <= TIMELINE_JUMP_MS * US_PER_MS;
 }
 
+/* Timestamps that stand tell nothing: only its arrival says where such a frame belongs. */
+static bool stands(const struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        return ts_ms <= t->track[k].last_ms && t->track[k].stood >= STANDS_FRAMES && wall_us - t->track[k].rose_wall_us > STANDS_US;
+}
+
+static void note_rise(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        bool rises = !t->track[k].seen || ts_ms > t->track[k].last_ms;
+        t->track[k].stood = rises ? 0 : t->track[k].stood + 1;
+        t->track[k].rose_wall_us = rises ? wall_us : t->track[k].rose_wall_us;
+}
+
 /* Which mapping the frame belongs to; may break. */
 static void place(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
 {
@@ -167,6 +183,10 @@ static void place(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us
         bool apart = t->track[!k].seen && t->track[k].map != t->track[!k].map;
         bool at_other = t->track[!k].seen && near_to(ts_ms, t->track[!k].last_ms);
 
+        if (stands(t, k, ts_ms, wall_us)) {
+                anchor_anew(t, k, ts_ms, wall_us);
+                return;
+        }
         if (steady && !(apart && at_other && distance(ts_ms, t->track[!k].last_ms) < distance(step, 0)))
                 return;
         /* The other track has been there already: a hole in this one, or the other jumped first. */
@@ -267,6 +287,7 @@ bool timeline_map(struct timeline *t, const struct timeline_frame *f, int64_t wa
                 return false;
         if (t->track[k].seen)
                 dts = at_least(dts, t->track[k].last_us + 1);
+        note_rise(t, k, ts_ms, wall_us);
         t->track[k].last_ms = ts_ms;
         t->track[k].last_us = dts;
         t->track[k].seen = true;

@@ -620,6 +620,36 @@ static void test_a_hole_in_one_track_of_a_whole_file_at_once_keeps_the_tracks_to
         assert_int_equal(s.breaks, 0);
 }
 
+/* From ms on the clock says nothing for 30 s, or never did, and then goes on from where it stood. */
+static void stand_from(int64_t from_ms)
+{
+        struct source s = {0};
+        const int64_t to_ms = from_ms + 30000, stood_ms = from_ms ? from_ms - 20 : 0;
+        run_both(&s, 0, from_ms, 0, 0);
+        for (int64_t ms = from_ms; ms < to_ms; ms += 20) {
+                int64_t v = ms % 40 ? s.last_us[TRACK_VIDEO] : video(&s, stood_ms, WALL + ms * MS), a = audio(&s, stood_ms, WALL + ms * MS);
+                if (ms < from_ms + 1000) /* it might be a moment's fault */
+                        continue;
+                assert_in_range(v, ms * MS - 50 * MS, ms * MS + 10 * MS);
+                assert_in_range(a, ms * MS - 10 * MS, ms * MS + 10 * MS);
+        }
+        s.breaks = 0;
+        for (int64_t ms = to_ms; ms < to_ms + 20000; ms += 20) {
+                int64_t ts_ms = stood_ms + 20 + ms - to_ms;
+                if (ms % 40 == 0)
+                        assert_in_range(video(&s, ts_ms, WALL + ms * MS), ms * MS - 50 * MS, ms * MS + 50 * MS);
+                assert_in_range(audio(&s, ts_ms, WALL + ms * MS), ms * MS - 50 * MS, ms * MS + 50 * MS);
+        }
+        assert_in_range(s.breaks, 0, 2);
+}
+
+static void test_what_comes_while_the_clock_stands_is_placed_by_its_arrival(void **state)
+{
+        (void)state;
+        stand_from(0);
+        stand_from(10000);
+}
+
 static void test_random_timestamps_rise_all_the_same(void **state)
 {
         (void)state;
@@ -673,6 +703,7 @@ int main(void)
                 cmocka_unit_test(test_pictures_far_apart_keep_the_clock),
                 cmocka_unit_test(test_a_pause_within_a_backlog_is_no_break),
                 cmocka_unit_test(test_a_hole_in_one_track_of_a_whole_file_at_once_keeps_the_tracks_together),
+                cmocka_unit_test(test_what_comes_while_the_clock_stands_is_placed_by_its_arrival),
                 cmocka_unit_test(test_random_timestamps_rise_all_the_same),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
