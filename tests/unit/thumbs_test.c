@@ -233,6 +233,39 @@ static void test_seconds_in_which_nothing_was_shown_are_there_and_a_long_hole_is
         leave(&s);
 }
 
+/* By what is told of it an origin names pictures (picture_every_s()). */
+static void pictures_are_where_the_rate_says(int64_t every_s)
+{
+        struct show s = begin(every_s);
+        int64_t told_s = 1000 / (1000 / every_s);
+        told_s = told_s > 60 ? 60 : told_s;
+        const int64_t shown_s[] = {0, every_s, told_s, 2 * told_s};
+        for (size_t i = 0; i < sizeof(shown_s) / sizeof(shown_s[0]); i++)
+                show(&s, shown_s[i] * US_PER_S, 80, false);
+        end(&s);
+        struct track *t = track_named(s.rig, PICTURES_TRACK);
+        const struct out_chunk *o;
+        unsigned files = 0;
+        assert_int_equal(t->info.fps_milli, 1000 / every_s);
+        for (int at = 0; (o = next_chunk(s.rig, t, &at));) {
+                size_t len;
+                file_of(t, o, &len);
+                assert_int_equal(len != 0, o->c.segment % told_s == 0);
+                files += len != 0;
+        }
+        assert_int_equal(files, 3);
+        assert_in_range(told_s, every_s, every_s + 2);
+        leave(&s);
+}
+
+static void test_pictures_are_in_the_seconds_that_their_rate_tells_of(void **state)
+{
+        (void)state;
+        static const int64_t seconds[] = {1, 7, 31, 36, 48, 59, 60};
+        for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++)
+                pictures_are_where_the_rate_says(seconds[i]);
+}
+
 static uint64_t ended(const struct show *s, enum picture_end end)
 {
         return atomic_load(&s->out->tally.pictures[end]);
@@ -331,6 +364,7 @@ int main(void)
                 cmocka_unit_test(test_in_a_hurry_the_picture_before_is_told_again),
                 cmocka_unit_test(test_seconds_in_which_nothing_was_shown_are_there_and_a_long_hole_is_left_open),
                 cmocka_unit_test(test_what_became_of_each_is_counted),
+                cmocka_unit_test(test_pictures_are_in_the_seconds_that_their_rate_tells_of),
                 cmocka_unit_test(test_the_same_picture_is_the_same_file_and_none_is_too_large),
                 cmocka_unit_test(test_colours_are_those_of_the_rung),
         };

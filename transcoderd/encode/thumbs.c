@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/daemon/log.h"
 #include "common/mem.h"
+#include "proto/key.h"
 #include "transcoderd/encode/grid.h"
 #include "transcoderd/encode/jpeg.h"
 #include "transcoderd/encode/picture_boxes.h"
@@ -129,10 +130,18 @@ static void *run(void *arg)
 
 /* ---- the video thread's ---------------------------------------------------------------------------------------------- */
 
+/* Origins know which seconds have a picture by the rate that is told, which is pictures in 1000 s: of 48 s that is the same as of 50. */
+static int64_t told_s(int64_t every_s)
+{
+        int64_t s = 1000 / (1000 / every_s);
+        return s < KEY_PICTURE_EVERY_MAX ? s : KEY_PICTURE_EVERY_MAX;
+}
+
 struct thumbs *thumbs_open(const struct thumbs_options *o)
 {
         struct thumbs *t = mem_alloc(sizeof(*t));
         t->o = *o;
+        t->o.every_s = told_s(o->every_s);
         if (o->height > THUMBS_HEIGHT) {
                 t->o.width = (int)(((int64_t)o->width * THUMBS_HEIGHT / o->height + 1) & ~1);
                 t->o.height = THUMBS_HEIGHT;

@@ -23,7 +23,7 @@ struct thumbs;
 
 struct thumbs_options {
         int width, height;   /* of the rung's pictures */
-        int64_t every_s;     /* > 0: a picture each second that is a multiple of it */
+        int64_t every_s;     /* > 0: a picture each second that is a multiple of it; over 32, of that or one that is up to 2 more */
         int64_t start_us;    /* announced with the track: a whole second */
         int64_t first_us;    /* nothing before is made: where another transcoder's end, else start_us */
         struct outlet *outlet; /* must outlive it */
