@@ -445,6 +445,7 @@ int main(int argc, char **argv)
 {
         static struct origin o = {.magic = ORIGIN_MAGIC};
         daemon_init(&o.daemon, "originD", ROLE_ORIGIND, keys, &o.config, argc, argv, stop, reloaded, &o);
+        o.daemon.self.can = CAN_SHORT_GRID | CAN_LONG_PARTS;
         stats_register();
         stat_set(STAT_MIN_FREE_BYTES, o.config.min_free_bytes);
         tell_ready(&o);

@@ -98,6 +98,15 @@ static void refuse_claim(struct rpc_request *req, const struct claim *m, int why
         reply_claim(req, why, NULL);
 }
 
+/* A transcoder of a version that knows one grid cannot read the answer: it would take the origin for broken, and end the connection that
+ * its other streams are stored by. And the claim would have fenced who writes now. */
+static bool is_beyond_asker(const struct writers *ws, const struct rpc_request *req, const struct claim *m)
+{
+        bool join = m->flags & CLAIM_JOIN;
+        const struct session *s = join ? store_session(ws->store, m->session) : stream_live(store_stream(ws->store, m->stream));
+        return s && s->chunk_ms != CHUNK_MS && !rpc_asker_can(req, CAN_SHORT_GRID);
+}
+
 static void take_claim(struct writers *ws, struct rpc_request *req, const struct claim *m)
 {
         struct session *s;
@@ -105,6 +114,12 @@ static void take_claim(struct writers *ws, struct rpc_request *req, const struct
                 stat_add(STAT_IMPOSSIBLE_GENERATIONS, 1);
                 log_warn_of(m->node, "session=%s stream=%s msg=\"there is no such generation: it does not count\" writer=%s generation=%u",
                             m->session, m->stream, m->node, m->generation);
+        }
+        if (is_beyond_asker(ws, req, m)) {
+                log_warn_of(m->node, "session=%s stream=%s writer=%s msg=\"the writer knows no such chunks: another goes on\"",
+                            m->session, m->stream, m->node);
+                refuse_claim(req, m, ERR_FULL); /* for which a proxy asks the next transcoder */
+                return;
         }
         int rc = store_claim(ws->store, m, &s);
         if (rc) {

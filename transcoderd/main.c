@@ -182,7 +182,7 @@ int main(int argc, char **argv)
         stats_register();
         daemon_init(&t.daemon, "transcoderd", ROLE_TRANSCODERD, keys, &t.config, argc, argv, on_stop, NULL, NULL);
 
-        t.daemon.self.can = CAN_BE_TOLD;
+        t.daemon.self.can = CAN_BE_TOLD | CAN_SHORT_GRID;
         t.daemon.drain_ms = c->drain_ms;
         mailbox_open(&t.mailbox, t.daemon.loop);
         must(reaper_open(&t.reaper, (size_t)c->max_sessions, &t.mailbox, sessions_have_room, &t.sessions), "start a thread", 0);

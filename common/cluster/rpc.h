@@ -31,7 +31,12 @@
 
 /* Who we are; filled by daemon.c before any socket opens. load and draining may change at any time (loop thread). */
 enum node_role { ROLE_INGESTD = 1, ROLE_TRANSCODERD, ROLE_ORIGIND, ROLE_EDGED };
-enum node_can { CAN_BE_TOLD = 1 }; /* MEDIA that wants no answer */
+/* What some builds of one version of the protocol know and others do not. */
+enum node_can {
+        CAN_BE_TOLD = 1,    /* transcoderd: MEDIA that wants no answer */
+        CAN_SHORT_GRID = 2, /* transcoderd and originD: sessions with chunks of CHUNK_MS_SHORT (proto/store.h) */
+        CAN_LONG_PARTS = 4, /* originD: parts of 600 ms in playlists (originD/playlist.h) */
+};
 struct node_identity {
         char id[64];
         int64_t incarnation_us; /* wall clock at start */
@@ -76,6 +81,7 @@ void rpc_pass(struct rpc_request *req); /* it was told, and no answer is waited 
 bool rpc_server_has(const struct rpc_server *s, const char *node_id);
 /* Who asks, as its HELLO says; "" before that. Valid as long as the request. */
 const char *rpc_asker(const struct rpc_request *req);
+bool rpc_asker_can(const struct rpc_request *req, enum node_can what); /* likewise: as its HELLO says */
 typedef void rpc_gone(void *arg, const char *node_id);
 void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg);
 /* Unanswered requests are dropped without a callback; no handler is called any more. Blocks until nng is done with them,

@@ -57,6 +57,7 @@ struct connection {
         bool challenged;
         bool hello;               /* a good one */
         enum node_role role;      /* as in that */
+        uint16_t can;             /* likewise */
         bool known;               /* to the gate: HELLO was good, or nobody has to show anything here */
         bool refused;             /* told, counted and logged already */
         bool unread;              /* it does not read its answers, and was ended for that */
@@ -170,6 +171,13 @@ const char *rpc_asker(const struct rpc_request *req)
         const struct slot *slot = req->impl;
         const struct connection *c = *find_connection(slot->server, req->connection);
         return c && c->hello ? c->id : "";
+}
+
+bool rpc_asker_can(const struct rpc_request *req, enum node_can what)
+{
+        const struct slot *slot = req->impl;
+        const struct connection *c = *find_connection(slot->server, req->connection);
+        return c && c->hello && c->can & what;
 }
 
 void rpc_server_watch(struct rpc_server *s, rpc_gone *gone, void *arg)
@@ -423,6 +431,7 @@ static void accept_hello(struct slot *slot, struct connection *c, const struct h
         c->hello = true;
         c->refused = false;
         c->role = (enum node_role)m->role;
+        c->can = m->can;
         hello_fill(&answer, s->self, HELLO_ANSWERS, &c->bond, slot->came_us);
         rpc_reply(&slot->request, message_new(MSG_HELLO_REPLY, hello_encode, &answer));
 }

@@ -53,7 +53,7 @@ struct delayed {
 };
 
 static uv_loop_t loop;
-static struct node_identity self = {.role = ROLE_ORIGIND, .cluster_token = ""};
+static struct node_identity self = {.role = ROLE_ORIGIND, .can = CAN_SHORT_GRID, .cluster_token = ""};
 static struct rpc_server *server;
 static struct session *sessions;
 static const char *dir;

@@ -292,6 +292,26 @@ static void test_an_owner_whose_generation_cannot_be_is_left_out(void **state)
         assert_int_equal(t.m.generation, 4);
 }
 
+/* It may be one that is asked later. */
+static void test_where_an_origin_knows_one_grid_a_session_begins_on_that(void **state)
+{
+        (void)state;
+        static const struct claim m = {.stream = "cam", .session = PROPOSED, .epoch_us = EPOCH, .node = "t1", .chunk_ms = CHUNK_MS_SHORT};
+        for (int old = 0; old < 2; old++) {
+                struct fake_call call;
+                struct claim_reply reply = nothing(4);
+                t.done = 0;
+                fake.origins[2].can = old ? 0 : CAN_SHORT_GRID;
+                claiming = claim_start(&fake.loop, &origins, 2, &m, on_done, NULL);
+                assert_non_null(claiming);
+                for (int i = 0; i < 2; i++) {
+                        assert_int_equal(asked(&call, i ? "o2" : "o1").chunk_ms, old ? 0 : CHUNK_MS_SHORT);
+                        fake_claimed(&call, &reply);
+                }
+                assert_int_equal(t.done, 1);
+        }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -307,6 +327,7 @@ int main(void)
                 TEST(test_one_that_does_not_answer_is_left_behind_soon),
                 TEST(test_one_that_refuses_or_is_dead_is_replaced_at_once_and_delays_nobody),
                 TEST(test_when_nobody_takes_it_the_reason_is_told),
+                TEST(test_where_an_origin_knows_one_grid_a_session_begins_on_that),
                 TEST(test_a_canceled_claim_is_silent),
         };
         log_init("claiming", LOG_ERROR + 1);

@@ -1,4 +1,4 @@
-/* END as an origin takes it: what is missing there comes first, if another one has it. */
+/* END as an origin takes it: what is missing there comes first, if another one has it. And CLAIM of who cannot go on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,14 +22,23 @@ void rpc_reply(struct rpc_request *req, nng_msg *reply)
 {
         struct said *x = (struct said *)req;
         struct status_reply m;
+        struct claim_reply claimed;
         struct reader r;
-        assert_int_equal(message_open(&r, reply), MSG_END_REPLY);
-        assert_int_equal(status_reply_decode(&r, &m), 0);
+        bool end = message_open(&r, reply) == MSG_END_REPLY;
+        assert_int_equal(end ? status_reply_decode(&r, &m) : claim_reply_decode(&r, &claimed), 0);
         x->answered = true;
-        x->status = m.status;
+        x->status = end ? m.status : claimed.status;
         nng_msg_free(reply);
         nng_msg_free(req->msg);
         req->msg = NULL;
+}
+
+static uint16_t asker_can; /* enum node_can */
+
+bool rpc_asker_can(const struct rpc_request *req, enum node_can what)
+{
+        (void)req;
+        return asker_can & what;
 }
 
 void rpc_drop(struct rpc_request *req, const char *why)
@@ -76,6 +85,15 @@ static void say_end(struct said *x, unsigned chunks)
         *x = (struct said){.req = {.msg = message_new(MSG_END, end_encode, &m)}};
         x->req.type = message_open(&x->req.body, x->req.msg);
         writers_handle(&writers, &x->req);
+}
+
+static void say_claim(struct said *x, uint8_t flags)
+{
+        struct claim m = {.stream = "cam", .session = "S1", .node = "t2", .epoch_us = 5000000, .generation = 2, .flags = flags};
+        *x = (struct said){.req = {.msg = message_new(MSG_CLAIM, claim_encode, &m)}};
+        x->req.type = message_open(&x->req.body, x->req.msg);
+        writers_handle(&writers, &x->req);
+        until(&x->answered);
 }
 
 /* ---- what it promises ----------------------------------------------------------------------------------------------- */
@@ -175,6 +193,25 @@ static void test_an_end_that_is_said_twice_by_nobody_who_waits_for_it_is_one(voi
         assert_int_equal(s->saved_version, s->version);
 }
 
+/* It could not read the answer. */
+static void test_who_knows_one_grid_fences_nobody_on_the_other(void **state)
+{
+        (void)state;
+        struct said x;
+        grid_ms = CHUNK_MS_SHORT;
+        both(12, 12);
+        asker_can = 0;
+        say_claim(&x, 0);
+        assert_int_equal(x.status, ERR_FULL);
+        say_claim(&x, CLAIM_JOIN);
+        assert_int_equal(x.status, ERR_FULL);
+        assert_int_equal(at(&a, "S1")->generation, 1);
+        asker_can = CAN_SHORT_GRID;
+        say_claim(&x, 0);
+        assert_int_equal(x.status, 0);
+        assert_true(at(&a, "S1")->generation > 1);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, open_writers, close_writers)
 int main(void)
 {
@@ -185,6 +222,7 @@ int main(void)
                 CASE(test_what_ended_while_something_is_missing_is_not_gone_on_with_and_ends_whole),
                 CASE(test_what_nobody_has_is_not_waited_for),
                 CASE(test_an_end_that_is_said_twice_by_nobody_who_waits_for_it_is_one),
+                CASE(test_who_knows_one_grid_fences_nobody_on_the_other),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

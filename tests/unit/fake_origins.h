@@ -92,7 +92,7 @@ static void fake_close(void)
 static void fake_add(const char *id)
 {
         struct origin *o = &fake.origins[fake.count];
-        *o = (struct origin){.incarnation_us = 1000, .rpc = (struct rpc_client *)(fake.count + 1)};
+        *o = (struct origin){.incarnation_us = 1000, .can = CAN_SHORT_GRID, .rpc = (struct rpc_client *)(fake.count + 1)};
         strcpy(o->id, id);
         fake.up[fake.count++] = true;
 }

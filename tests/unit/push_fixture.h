@@ -18,6 +18,8 @@ static struct {
         int ended_err;
         char refused_track[TRACK_NAME_MAX + 1];
         bool quorum_one; /* set before open_on() */
+        uint8_t grid_ms; /* likewise; 0: the usual one */
+        bool last_is_old; /* likewise: the last of the origins knows no other */
 } t;
 
 static inline void on_fenced(void *arg)
@@ -53,7 +55,7 @@ static inline void open_on(unsigned origins_up, const struct claim_reply *claime
                            uint8_t video, uint8_t audio)
 {
         static struct origins origins = {.link = &fake_link};
-        static const struct claim claim = {.stream = "cam", .session = SESSION, .epoch_us = 1000000, .node = "t1"};
+        struct claim claim = {.stream = "cam", .session = SESSION, .epoch_us = 1000000, .node = "t1", .chunk_ms = t.grid_ms};
         struct push_options o = {.loop = &fake.loop, .origins = &origins, .recent = &t.recent, .claim = &claim,
                                  .codecs = {video, audio}, .queue_bytes = queue_bytes, .queue_us = queue_us,
                                  .replicas = origins_up, .quorum_one = t.quorum_one, .events = &events};
@@ -61,6 +63,8 @@ static inline void open_on(unsigned origins_up, const struct claim_reply *claime
         fake_open();
         for (unsigned i = 0; i < origins_up; i++)
                 fake_add(ids[i]);
+        if (t.last_is_old)
+                fake.origins[origins_up - 1].can = 0;
         memset(&t, 0, sizeof(t));
         recent_init(&t.recent, 60 * US_PER_S, SIZE_MAX);
         t.push = push_new(&o);

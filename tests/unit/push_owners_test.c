@@ -250,6 +250,27 @@ static void test_an_owner_that_has_the_session_on_another_grid_is_not_in_step(vo
         assert_int_equal(push_stored_us(t.push), CHUNK_US);
 }
 
+/* It would take the message for nonsense. */
+static void test_an_owner_that_knows_one_grid_is_not_asked_to_join_on_the_other(void **state)
+{
+        (void)state;
+        struct claim_reply claimed = new_session;
+        claimed.chunk_ms = CHUNK_MS_SHORT;
+        close_pair(NULL);
+        t.grid_ms = CHUNK_MS_SHORT;
+        t.last_is_old = true;
+        open_on(2, &claimed, PUSH_QUEUE_BYTES, PUSH_QUEUE_US, CODEC_H264, CODEC_NONE);
+        track(0, "v360", TRACK_VIDEO);
+        store_init("o1");
+        chunk(0, 0);
+        store_at("o1", 0);
+        assert_int_equal(push_stored_us(t.push), CHUNK_US);
+        assert_int_equal(fake.call_count, 0);
+        fake.origins[1].can = CAN_SHORT_GRID; /* upgraded */
+        struct fake_call call = asked_to_join("o2");
+        fake_fail(&call, ERR_CANCELED);
+}
+
 /* To it two chunks are under way at any time, which the other one has. */
 static void test_a_far_owner_gets_in_step_too(void **state)
 {
@@ -632,6 +653,7 @@ int main(void)
                 TEST(test_what_was_called_stored_stays_so_when_the_one_that_has_it_is_gone),
                 TEST(test_an_owner_is_not_in_step_before_it_has_what_counts_as_stored),
                 TEST(test_an_owner_that_has_the_session_on_another_grid_is_not_in_step),
+                TEST(test_an_owner_that_knows_one_grid_is_not_asked_to_join_on_the_other),
                 TEST(test_a_far_owner_gets_in_step_too),
                 TEST(test_end_goes_to_all_in_step_and_is_over_when_all_answered),
                 TEST(test_an_owner_that_dies_at_the_end_does_not_hold_it_up),

@@ -116,6 +116,7 @@ struct server {
         char address[32];
         size_t told;
         bool told_in_order;
+        bool asker_can; /* CAN_BE_TOLD, by what was asked last */
 };
 
 static bool body_is(const struct rpc_request *req, const char *word)
@@ -141,6 +142,7 @@ static void handle(void *arg, struct rpc_request *req)
 {
         struct server *s = arg;
         s->requests++;
+        s->asker_can = rpc_asker_can(req, CAN_BE_TOLD);
         if (body_is(req, "hold")) {
                 s->held[s->held_count++] = req;
         } else if (body_is(req, "drop")) {

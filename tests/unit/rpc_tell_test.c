@@ -87,6 +87,14 @@ static void test_what_a_node_can_is_in_its_hello(void **state)
         s.self.can = CAN_BE_TOLD;
         WAIT(rpc_client_info(c.rpc)->can == CAN_BE_TOLD);
         assert_int_equal(rpc_client_info(c.rpc)->load_permille, 250);
+        call(&c, "echo", 60000);
+        WAIT(c.done == 1);
+        assert_false(s.asker_can);
+        c.self.can = CAN_BE_TOLD;
+        for (size_t asked = 1; !s.asker_can; asked++) { /* with the next HELLO */
+                call(&c, "echo", 60000);
+                WAIT(c.done == asked + 1);
+        }
         rpc_client_close(c.rpc);
         rpc_server_close(s.rpc);
 }

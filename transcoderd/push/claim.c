@@ -267,6 +267,15 @@ static void on_timer(uv_timer_t *t)
 
 /* ---- all of it ------------------------------------------------------------------------------------------------------ */
 
+/* An origin that cannot store chunks of that length would end the connection for it: where one of those that may be asked is such, a
+ * session that begins has chunks of the usual length. */
+static void choose_grid(struct claiming *c)
+{
+        for (size_t i = 0; i < c->count; i++)
+                if (!(c->candidates[i].origin.can & CAN_SHORT_GRID))
+                        c->message.chunk_ms = 0;
+}
+
 struct claiming *claim_start(uv_loop_t *loop, const struct origins *origins, unsigned replicas,
                              const struct claim *message, claim_done *done, void *arg)
 {
@@ -277,6 +286,7 @@ struct claiming *claim_start(uv_loop_t *loop, const struct origins *origins, uns
         c->count = origins->link->route(origins->arg, message->stream, route, CANDIDATES_MAX);
         for (size_t i = 0; i < c->count; i++)
                 c->candidates[i] = (struct candidate){.claiming = c, .origin = route[i]};
+        choose_grid(c);
         for (unsigned n = 0; n < replicas && ask_next(c);)
                 n++;
         if (!c->calls) {

@@ -9,6 +9,7 @@ static void describe(const struct peer *peer, struct origin *out)
         _Static_assert(sizeof(out->id) == sizeof(peer->info.id), "an id is an id");
         memcpy(out->id, peer->info.id, sizeof(out->id));
         out->incarnation_us = peer->info.incarnation_us;
+        out->can = peer->info.can;
         out->rpc = peer->rpc;
 }
 

@@ -14,6 +14,7 @@
 struct origin {
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
+        uint16_t can; /* enum node_can */
         struct rpc_client *rpc;
 };
 

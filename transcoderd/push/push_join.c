@@ -195,12 +195,26 @@ static void on_join(void *arg, int err, nng_msg *reply)
         }
 }
 
+/* One of a version that knows one grid would take the message for nonsense, and end the connection that other sessions use. */
+static bool knows_grid(const struct owner *o)
+{
+        const struct push *p = o->push;
+        struct origin now;
+        bool up = p->o.origins->link->find(p->o.origins->arg, o->origin.id, &now);
+        return p->claim.chunk_ms != CHUNK_MS_SHORT || !up || now.can & CAN_SHORT_GRID;
+}
+
 void join_now(struct owner *o)
 {
         struct push *p = o->push;
         struct claim m = p->claim;
         if (o->join_under_way)
                 return;
+        if (!knows_grid(o)) {
+                tell_lacks(o, "it does not know chunks of the session's length");
+                join_in_vain(o);
+                return;
+        }
         m.flags |= CLAIM_JOIN;
         m.generation = p->generation;
         uv_timer_stop(o->timer);
