@@ -83,7 +83,7 @@ struct buf *classic_write(const struct session *s, const struct track *t, const 
                 m3u8_seconds(&x, end_us(s, t, &c, n) - from_us);
                 m3u8_fmt(&x, ",\n%" PRId64 "x%" PRId64 ".m4s\n", n, c.each);
         }
-        cues_write(s->cues, &x, s->epoch_us, begin_us(&c, c.first));
+        cues_write(s->cues, &x, s->epoch_us, begin_us(&c, c.first), session_times_cues(s));
         if (!c.live)
                 m3u8_put(&x, "#EXT-X-ENDLIST\n");
         return m3u8_end(&x);

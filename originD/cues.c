@@ -163,24 +163,26 @@ static const char *splice_attribute(const struct cue *c)
         return c->body[OUT_AT] & FLAG ? "SCTE35-OUT" : "SCTE35-IN";
 }
 
-static void write_line(const struct cue *c, struct m3u8 *out, int64_t epoch_us)
+static void write_line(const struct cue *c, struct m3u8 *out, int64_t epoch_us, bool timed)
 {
         char iso[CLOCK_ISO_MAX], hex[HEX_MAX + 1];
         /* What has one ID is to have the same attributes wherever it is told, so the ID is of all that tells two cues apart here. */
-        m3u8_fmt(out, "#EXT-X-DATERANGE:ID=\"%08" PRIX32 "-%" PRId64 "\",CLASS=\"%s\",START-DATE=\"%s\"", c->id,
-                 c->at_us / US_PER_MS, cue_scheme(c->kind), clock_iso(iso, sizeof(iso), epoch_us + c->at_us));
+        m3u8_fmt(out, "#EXT-X-DATERANGE:ID=\"%08" PRIX32, c->id);
+        if (timed)
+                m3u8_fmt(out, "-%" PRId64, c->at_us / US_PER_MS);
+        m3u8_fmt(out, "\",CLASS=\"%s\",START-DATE=\"%s\"", cue_scheme(c->kind), clock_iso(iso, sizeof(iso), epoch_us + c->at_us));
         if (c->duration_ms != CUE_NO_DURATION)
                 m3u8_fmt(out, ",DURATION=%" PRIu32 ".%03" PRIu32, c->duration_ms / 1000, c->duration_ms % 1000);
         write_hex(hex, c);
         m3u8_fmt(out, ",%s=0x%s\n", c->kind == CUE_SCTE35 ? splice_attribute(c) : "X-JSON", hex);
 }
 
-void cues_write(const struct cues *c, struct m3u8 *out, int64_t epoch_us, int64_t from_us)
+void cues_write(const struct cues *c, struct m3u8 *out, int64_t epoch_us, int64_t from_us, bool timed)
 {
         for (size_t i = 0; c && i < c->count; i++) {
                 const struct cue *q = &c->rows[i]->cue;
                 int64_t lasts_us = q->duration_ms == CUE_NO_DURATION ? 0 : q->duration_ms * US_PER_MS;
                 if (q->at_us + lasts_us >= from_us)
-                        write_line(q, out, epoch_us);
+                        write_line(q, out, epoch_us, timed);
         }
 }

@@ -25,7 +25,7 @@ json_t *cues_to_json(const struct cues *c); /* NULL: none */
 /* Adds what is not known. What makes no sense is left out, and nothing else. Returns how many were new. */
 size_t cues_from_json(struct cues **c, const json_t *list);
 
-/* As lines of a media playlist, of those that are not over at from_us. */
-void cues_write(const struct cues *c, struct m3u8 *out, int64_t epoch_us, int64_t from_us);
+/* As lines of a media playlist, of those that are not over at from_us. timed: with IDs that end with their time. */
+void cues_write(const struct cues *c, struct m3u8 *out, int64_t epoch_us, int64_t from_us, bool timed);
 
 #endif

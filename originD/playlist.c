@@ -367,7 +367,7 @@ struct buf *playlist_write(const struct session *s, const struct track *t, const
         int64_t from_us = p.first * SEGMENT_US; /* a shorter version leaves out segments only */
         write_head(&p, k);
         write_segments(&p);
-        cues_write(s->cues, &p.x, s->epoch_us, from_us);
+        cues_write(s->cues, &p.x, s->epoch_us, from_us, session_times_cues(s));
         if (is_live(s)) {
                 write_hint(&p);
                 write_reports(&p);

@@ -49,7 +49,6 @@ struct session *session_new(uv_loop_t *loop, const char *data_dir, const struct 
         s->load = LOAD_DONE;
         s->volume_segments = volume_segments;
         s->chunk_ms = c->chunk_ms ? c->chunk_ms : CHUNK_MS;
-        s->long_parts = true;
         session_restore(s, loop, data_dir, sync_segments);
         return s;
 }

@@ -53,7 +53,9 @@ struct session {
         uint32_t volume_segments; /* of each volume of its tracks: the same at all owners, and as long as it lasts */
         uint8_t chunk_ms;         /* its grid, CHUNK_MS or CHUNK_MS_SHORT: likewise, from its first track on */
         enum session_state state;
-        bool long_parts; /* it may have parts of three times PART_MS; of a session that an older version began, none: they never change (playlist.h) */
+        /* Of a session that began while an origin was of an older version: false as long as it lasts. Otherwise it may have parts of
+         * three times PART_MS (playlist.h), and cues have IDs that end with their time. */
+        bool long_parts;
         bool ended_by_writer;
         bool captions; /* somebody said something in closed captions (captions.h) */
         bool claimed; /* since this process started: before, PUTs of a writer that may have been fenced are not taken */
@@ -118,6 +120,12 @@ void session_free(struct session **s);
 void session_set_title(struct session *s, const char *title);
 char *session_dir(const struct session *s); /* its folder; the caller's to free */
 bool session_busy(const struct session *s);
+
+/* Whether IDs of cues end with their time. Those that a player was told stay: another ID is another cue to him. */
+static inline bool session_times_cues(const struct session *s)
+{
+        return s->long_parts || s->state == SESSION_ENDED;
+}
 
 /* Wakes w when what the session is now is on disk. w->quiet: and no chunk is on its way. */
 #define SESSION_SAVE_ROWS 10000 /* after so many of a track's volumes a save goes on in another turn of the loop */

@@ -171,7 +171,8 @@ static void ticked(uv_timer_t *timer)
 
 int store_open(struct store *st, uv_loop_t *loop, const struct store_options *options, const struct store_events *events)
 {
-        *st = (struct store){.loop = loop, .options = *options, .events = *events, .instance = (uint64_t)clock_real_us()};
+        *st = (struct store){.loop = loop, .options = *options, .events = *events, .instance = (uint64_t)clock_real_us(),
+                              .long_parts = true};
         if (!st->options.volume_segments)
                 st->options.volume_segments = VOLUME_SEGMENTS;
         if (mkdir(options->data_dir, 0755) < 0 && access(options->data_dir, W_OK) < 0)

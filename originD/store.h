@@ -113,6 +113,7 @@ struct store {
         struct session *loaded; /* ended, with their tracks; by next_loaded */
         size_t loaded_count;
         bool started, stopping, idle_told, slow_told;
+        bool long_parts; /* sessions that begin may have them: all other origins know them, as far as they are known */
         int64_t opened_mono_us;
         int why_full;     /* 0, or, until a look at the disk finds enough space again, and that it can be written, why PUTs are
                            * refused: ERR_NOSPACE, or why a write failed */

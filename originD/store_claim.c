@@ -19,6 +19,7 @@ static int begin_session(struct store *st, const struct claim *c, struct session
                 return ERR_FULL;
         *out = session_new(st->loop, st->options.data_dir, c, st->options.volume_segments,
                            st->options.sync_segments);
+        (*out)->long_parts = st->long_parts;
         store_add(st, *out);
         return 0;
 }

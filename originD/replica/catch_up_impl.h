@@ -30,6 +30,7 @@ struct lack {
 struct partner {
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
+        bool long_parts; /* it knows them: it says so, or has a session with such; of one that is away what is known of it */
         bool up, compared; /* compared: in full, since it came up */
         bool heard_of_live; /* since it came up: of each session that is live here it has told what it is there */
         int64_t heard_us;  /* it answered last */

@@ -39,9 +39,22 @@ static bool owned(const struct catch_up *r, const char *stream)
         return false;
 }
 
+/* A session that began while the other origin was of a version without such parts, and nobody here knew: both are to tell the same, and
+ * that one has told none. */
+static void take_parts(struct session *s, const struct peer_session *theirs)
+{
+        if (!s->long_parts || theirs->long_parts || theirs->ended || s->state == SESSION_ENDED)
+                return;
+        log_info("session=%s stream=%s msg=\"another origin has it without parts of 600 ms, so has this one\"", s->id, s->stream);
+        s->long_parts = false;
+        session_save(s, NULL, false, NULL);
+}
+
 static bool lacks(const struct catch_up *r, const struct peer_session *theirs)
 {
         struct session *s = store_session(r->store, theirs->id);
+        if (s)
+                take_parts(s, theirs);
         if (s && compare_end(s, theirs) == END_NOW)
                 s->over_elsewhere = true;
         return s ? !s->ending && compare_lacks(s, theirs, false) : !removed_here(r, theirs);
@@ -54,11 +67,21 @@ static void note_end(struct catch_up *r, struct lack *l)
         catch_up_move_lack(r, l);
 }
 
+/* What begins here from now on has long parts where all others know them. */
+static void look_who_knows_parts(struct catch_up *r)
+{
+        bool all = true;
+        for (size_t i = 0; i < r->partner_count; i++)
+                all &= r->partners[i].long_parts;
+        r->store->long_parts = all;
+}
+
 static void compare_with(struct partner *p, const struct catalog *list)
 {
         struct catch_up *r = p->catch_up;
         for (size_t i = 0; i < list->count; i++) {
                 const struct peer_session *t = &list->sessions[i];
+                p->long_parts |= t->long_parts;
                 if (!lacks(r, t))
                         continue;
                 bool foreign = !store_session(r->store, t->id) && !owned(r, t->stream);
@@ -71,6 +94,7 @@ static void compare_with(struct partner *p, const struct catalog *list)
                         p->more = true;
                 }
         }
+        look_who_knows_parts(r);
 }
 
 /* ---- what it tells ---------------------------------------------------------------------------------------------------- */
@@ -365,9 +389,11 @@ void catch_up_peers_changed(struct catch_up *r)
                 if (p->incarnation_us != up[i].incarnation_us) {
                         catch_up_stop_copies_of(r, p->id);
                         p->compared = false;
+                        p->long_parts = false;
                         read_anew(p);
                 }
                 p->incarnation_us = up[i].incarnation_us;
+                p->long_parts |= (up[i].can & CAN_LONG_PARTS) != 0;
         }
         for (size_t i = 0; i < r->partner_count; i++) {
                 struct partner *p = &r->partners[i];
@@ -379,4 +405,5 @@ void catch_up_peers_changed(struct catch_up *r)
                 if (p->up && !p->compared && !p->asking)
                         catch_up_begin_comparing(p);
         }
+        look_who_knows_parts(r);
 }

@@ -56,6 +56,7 @@ static size_t link_up(struct peer_link *base, struct peer_node out[PEERS_UP_MAX]
         for (size_t i = 0; i < n; i++) {
                 snprintf(out[i].id, sizeof(out[i].id), "%s", found[i]->info.id);
                 out[i].incarnation_us = found[i]->info.incarnation_us;
+                out[i].can = found[i]->info.can;
                 snprintf(out[i].zone, sizeof(out[i].zone), "%s", found[i]->info.zone);
         }
         return n;

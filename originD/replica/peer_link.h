@@ -16,6 +16,7 @@
 struct peer_node {
         char id[NODE_ID_MAX + 1];
         int64_t incarnation_us;
+        uint16_t can; /* enum node_can */
         char zone[ZONE_MAX + 1];
 };
 

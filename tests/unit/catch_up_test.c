@@ -55,6 +55,50 @@ static void test_an_empty_origin_gets_all_tracks_and_the_end(void **state)
         assert_false(at(&a, "S1")->long_parts);
 }
 
+/* What players are told of parts is to be the same at all origins, and the same as long as the session lasts. */
+static void test_a_session_begins_with_long_parts_where_all_origins_know_them(void **state)
+{
+        (void)state;
+        b.old = true;
+        b.incarnation_us++;
+        catch_up_peers_changed(a.catch_up);
+        assert_false(claim_at(&a, "S1", 0, "t1")->long_parts);
+        end_session(at(&a, "S1"));
+        b.up = false; /* it is known all the same */
+        catch_up_peers_changed(a.catch_up);
+        assert_false(claim_at(&a, "S2", 0, "t1")->long_parts);
+        end_session(at(&a, "S2"));
+        b.old = false;
+        b.up = true;
+        b.incarnation_us++;
+        catch_up_peers_changed(a.catch_up);
+        assert_true(claim_at(&a, "S3", 0, "t1")->long_parts);
+        end_session(at(&a, "S3"));
+        b.old = true; /* it says nothing of that, but has what it could not have otherwise */
+        b.incarnation_us++;
+        claim_at(&b, "S4", 0, "t1");
+        catch_up_peers_changed(a.catch_up);
+        assert_false(a.store.long_parts);
+        UNTIL(&loop, a.store.long_parts);
+}
+
+/* One was not there when it began, and is older; or both began it before they knew of each other. */
+static void test_where_another_origin_has_a_session_without_long_parts_it_has_none_here(void **state)
+{
+        (void)state;
+        both(3, 3);
+        assert_true(at(&a, "S1")->long_parts && at(&b, "S1")->long_parts);
+        at(&b, "S1")->long_parts = false;
+        UNTIL(&loop, !at(&a, "S1")->long_parts);
+        until_same("S1");
+        assert_false(at(&b, "S1")->long_parts);
+        stop(&b);
+        stop(&a);
+        start(&a); /* alone: by what it has saved */
+        assert_false(at(&a, "S1")->long_parts);
+        start(&b);
+}
+
 static void test_answers_that_are_cut_anywhere_lose_and_double_nothing(void **state)
 {
         (void)state;
@@ -587,6 +631,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 CASE(test_what_was_missed_is_there_again_after_a_restart),
                 CASE(test_an_empty_origin_gets_all_tracks_and_the_end),
+                CASE(test_a_session_begins_with_long_parts_where_all_origins_know_them),
+                CASE(test_where_another_origin_has_a_session_without_long_parts_it_has_none_here),
                 CASE(test_answers_that_are_cut_anywhere_lose_and_double_nothing),
                 CASE(test_a_peer_that_dies_under_way_is_continued_from_when_it_is_back),
                 CASE(test_what_was_heard_of_a_peer_is_forgotten_when_it_starts_anew),

@@ -145,6 +145,26 @@ static void test_two_with_one_id_at_two_times_are_two_for_players(void **state)
         assert_int_equal(count("ID=\"00000007-1450\""), 1);
 }
 
+/* Another ID would be another cue for who has heard of it. */
+static void test_in_a_session_that_an_older_version_began_a_cue_has_the_id_that_it_had(void **state)
+{
+        (void)state;
+        struct session *s = begin();
+        struct cue c = says("{}", 7, 250);
+        s->long_parts = false;
+        assert_int_equal(put_said(s, "v720", 0, 0, &c), 0);
+        for (unsigned k = 1; k < 5; k++)
+                assert_int_equal(put_video(s, "v720", 0, k), 0);
+        put_seconds(s, 1, 5);
+        write_playlist(s, "media.m3u8", 60);
+        assert_int_equal(count("ID=\"00000007\""), 1);
+        write_playlist(s, "classic.m3u8", 60);
+        assert_int_equal(count("ID=\"00000007\""), 1);
+        assert_int_equal(end_session(s), 0);
+        write_playlist(s, "media.m3u8", 60);
+        assert_int_equal(count("ID=\"00000007-250\""), 1);
+}
+
 /* A start reads the heads of all recordings. */
 static void test_what_was_said_is_not_in_the_head_that_a_start_reads(void **state)
 {
@@ -291,6 +311,7 @@ int main(void)
                 CASE(test_what_a_chunk_says_is_in_every_playlist_from_then_on_and_once),
                 CASE(test_what_lies_before_the_window_is_not_told_unless_it_lasts_into_it),
                 CASE(test_two_with_one_id_at_two_times_are_two_for_players),
+                CASE(test_in_a_session_that_an_older_version_began_a_cue_has_the_id_that_it_had),
                 CASE(test_what_was_said_is_not_in_the_head_that_a_start_reads),
                 CASE(test_sound_tells_where_there_is_no_picture),
                 CASE(test_splices_are_told_as_what_they_do),

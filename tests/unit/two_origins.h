@@ -43,6 +43,7 @@ struct node {
         struct allowance old_media;
         bool up, ready, idle, settled, caught_up;
         int64_t incarnation_us;
+        bool old; /* of a version that knows no parts of 600 ms */
         struct node *other;
         bool third;                   /* it sees another one, first of all, that has nothing, */
         int third_says;               /* and answers that for media; 0: ERR_NOT_FOUND */
@@ -142,10 +143,10 @@ static size_t link_up(struct peer_link *l, struct peer_node out[PEERS_UP_MAX])
         struct node *n = (struct node *)l;
         size_t count = 0;
         if (n->third)
-                out[count++] = (struct peer_node){.id = "0", .incarnation_us = 1};
+                out[count++] = (struct peer_node){.id = "0", .incarnation_us = 1, .can = CAN_LONG_PARTS};
         if (!n->other->up)
                 return count;
-        out[count] = (struct peer_node){.incarnation_us = n->other->incarnation_us};
+        out[count] = (struct peer_node){.incarnation_us = n->other->incarnation_us, .can = n->other->old ? 0 : CAN_LONG_PARTS};
         snprintf(out[count].id, sizeof(out[count].id), "%s", n->other->id);
         return count + 1;
 }
