@@ -15,7 +15,7 @@ transcoderd_SRCS := transcoderd/api.c transcoderd/beginnings.c transcoderd/broad
                     transcoderd/starts.c transcoderd/stats.c
 transcoderd_PKGS := libuv jansson libavcodec libavfilter libavformat libavutil libswscale libswresample libxxhash
 transcoderd_UNIT := audio cadence captions claiming deinterlace goes_on grid intake ladder package picture_cues pictures pipeline pipeline_close \
-                    pipeline_faults pipeline_open pipeline_pace pipeline_resume push push_owners push_window recent scale session session_backup \
+                    pipeline_faults pipeline_fill pipeline_open pipeline_pace pipeline_resume push push_owners push_window recent scale session session_backup \
                     session_clocks session_end session_room shadow sound starts stereo thumbs video_rung
 transcoderd_FUZZ := sps
 # fake_origin: takes what is stored, and fails as told. feed_file: a proxy with a file for a broadcaster.
