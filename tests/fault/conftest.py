@@ -9,12 +9,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
 
 from broadcast import make_source  # noqa: E402  (the path is set above)
-from faults import FaultCluster  # noqa: E402
+from faults import PATIENT, FaultCluster  # noqa: E402
 from network import NetworkCluster, require  # noqa: E402
 
 SOURCE_S = 150  # more than any of these tests takes, on a busy machine too
-# A machine that is busy with other things is no fault.
-PATIENT = ["transcoderd.slate_after_ms=3000", "transcoderd.shed_after_ms=600000"]
 REDUNDANCY = [{"match": "hot*", "transcoders": 2}]
 LONG_SOURCE_S = 400
 

@@ -5,7 +5,11 @@ import time
 
 import harness
 
-LADDER = [{"video": [{"height": 180, "kbps": 300}, {"height": 90, "kbps": 150}], "audio": [{"kbps": 96}]}]
+RUNGS = {"video": [{"height": 180, "kbps": 300}, {"height": 90, "kbps": 150}], "audio": [{"kbps": 96}]}
+SHORT = "short"  # streams whose names begin so have chunks of 100 ms
+LADDER = [{"match": SHORT + "*", "chunk_ms": 100, **RUNGS}, RUNGS]
+# A machine that is busy with other things is no fault.
+PATIENT = ["transcoderd.slate_after_ms=3000", "transcoderd.shed_after_ms=600000"]
 
 
 class FaultCluster(harness.Cluster):

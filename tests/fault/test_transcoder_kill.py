@@ -5,18 +5,8 @@ import os
 import pytest
 
 from broadcast import Broadcast
+from faults import SHORT
 from harness import request
-
-
-@pytest.mark.bounded
-def test_a_killed_transcoder_costs_no_frame(two, source, stream):
-    with Broadcast(two, stream, source) as show:
-        victim = show.transcoder()
-        two.kill(victim)
-        show.wait_seen(2)
-        assert show.transcoder() != victim
-        show.finish().assert_nothing_lost()
-        two.wait_same_everywhere(show)
 
 
 def restart_with(cluster, name, **changes):
@@ -31,6 +21,21 @@ def restart_with(cluster, name, **changes):
 def chunk_ms(cluster, name, stream):
     told = request(cluster.node(name)["admin"] + "/api/sessions").json()["sessions"]
     return next((s["chunk_ms"] for s in told if s["stream"] == stream), None)
+
+
+@pytest.mark.bounded
+@pytest.mark.parametrize("grid_ms", [200, 100])
+def test_a_killed_transcoder_costs_no_frame(two, source, stream, grid_ms):
+    name = stream if grid_ms == 200 else SHORT + stream
+    with Broadcast(two, name, source) as show:
+        victim = show.transcoder()
+        assert chunk_ms(two, victim, name) == grid_ms
+        two.kill(victim)
+        show.wait_seen(2)
+        assert show.transcoder() != victim
+        assert chunk_ms(two, show.transcoder(), name) == grid_ms
+        show.finish().assert_nothing_lost()
+        two.wait_same_everywhere(show)
 
 
 def test_who_goes_on_keeps_the_length_of_chunks_whatever_its_own_would_be(two, source, stream):
