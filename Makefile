@@ -57,7 +57,7 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(WARN) $(SANFLAGS) $(HARDEN) -fno-strict-ali
 # Every daemon names all libraries of common/; it loads those that it calls.
 LDFLAGS += $(SANFLAGS) $(HARDEN_LD) -pthread -Wl,--as-needed
 
-.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-abuse check-compose bench sim fuzz fuzz-build fuzz-corpus lint clean up demo
+.PHONY: FORCE all daemons web pages-deps tools units unit check check-long check-faults check-older check-abuse check-compose bench sim fuzz fuzz-build fuzz-corpus lint clean up demo
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -178,6 +178,15 @@ check-faults:
 	@deploy/install-deps --test
 	@$(MAKE) -s --no-print-directory all tools
 	@tests/check --long model faults
+
+# Nodes of another revision beside those of this one, as while a cluster is upgraded: OLDER=REVISION, which is built first.
+check-older:
+	@test -n "$(OLDER)" || { echo "OLDER=REVISION says which one" >&2; exit 2; }
+	@deploy/install-deps --test
+	@$(MAKE) -s --no-print-directory all tools
+	@rm -rf build/older && mkdir -p build/older && git archive $(OLDER) | tar -x -C build/older
+	@$(MAKE) -s --no-print-directory -C build/older REVISION=$(OLDER) daemons
+	@FRESHET_OLDER=$(CURDIR)/build/older/bin $(firstword $(wildcard /usr/bin/python3) python3) -m pytest -q -p no:cacheprovider tests/fault/test_older_nodes.py
 
 # Every attack of tests/abuse, as large as it may come; the table of what was seen is in build/abuse.txt.
 check-abuse:
