@@ -143,6 +143,8 @@ build/.web: $(WEB_FILES) $(WEB)/node_modules/.package-lock.json
 	$(Q)cp $(WEB_FILES) build/web/
 	$(Q)cp $(WEB)/node_modules/dashjs/dist/modern/umd/dash.mediaplayer.min.js build/web/dash.js
 	$(Q)cp $(WEB)/node_modules/dashjs/LICENSE.md build/web/dash.js.LICENSE.txt
+	$(Q)sed '/^\/\/# sourceMappingURL/d' $(WEB)/node_modules/@svta/cml-608/dist/index.js >build/web/cea-608.js
+	$(Q)cp $(WEB)/node_modules/@svta/cml-608/LICENSE build/web/cea-608.js.LICENSE.txt
 	$(Q)touch $@
 
 tests/pages/node_modules/.package-lock.json: tests/pages/package-lock.json

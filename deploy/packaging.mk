@@ -38,7 +38,7 @@ $(foreach t,$(INSTALLED_TOOLS),$(eval $(call TOOL_PAGE,$(firstword $(subst :, ,$
 # ---- install ------------------------------------------------------------------------------------------------------
 
 # A row is mode:source:target. Of units and the like the paths in them are filled in, which `=` before the mode asks for.
-WEB_INSTALLED := $(notdir $(WEB_FILES)) dash.js dash.js.LICENSE.txt
+WEB_INSTALLED := $(notdir $(WEB_FILES)) dash.js dash.js.LICENSE.txt cea-608.js cea-608.js.LICENSE.txt
 DOCS := README.md ARCHITECTURE.md SECURITY.md CHANGELOG.md LICENSE docs/operations.md
 EXAMPLES := $(wildcard deploy/examples/*)
 # What `freshet` is made of, and what monitoring takes as it is.

@@ -72,3 +72,52 @@ export const scaleOf = (init) => {
 // The media time, in seconds, that a segment begins at.
 export const timeOf = (prft, scale) => Number(view(prft).getBigUint64(24)) / scale
 
+
+// ---- of chunks that are whole
+
+function* boxesIn(data, from, to) {
+  for (let at = from; at + 8 <= to;) {
+    const size = data.getUint32(at)
+    if (size < 8 || size > to - at) return
+    yield [String.fromCharCode(...[4, 5, 6, 7].map((i) => data.getUint8(at + i))), at + 8, at + size]
+    at += size
+  }
+}
+
+const TRUN_FIELDS = [0x100, 0x200, 0x400, 0x800] // of each sample: how long, how large, flags, how much later than its time it is shown
+
+function* samplesOfTrack(data, moof, from, to) {
+  let time = 0, lasts = 0, size = 0
+  for (const [type, at] of boxesIn(data, from, to)) {
+    const flags = data.getUint32(at) & 0xffffff
+    if (type === 'tfhd') {
+      const next = at + 8 + (flags & 1 ? 8 : 0) + (flags & 2 ? 4 : 0)
+      if (flags & 8) lasts = data.getUint32(next)
+      if (flags & 16) size = data.getUint32(next + (flags & 8 ? 4 : 0))
+    } else if (type === 'tfdt') {
+      time = data.getUint8(at) ? Number(data.getBigUint64(at + 4)) : data.getUint32(at + 4)
+    } else if (type === 'trun') {
+      if (!(flags & 1)) continue // without an offset nobody knows where its bytes are
+      let next = at + 12 + (flags & 4 ? 4 : 0), offset = moof + data.getInt32(at + 8)
+      for (let left = Math.min(data.getUint32(at + 4), data.byteLength); left > 0; left--) {
+        const told = TRUN_FIELDS.map((field) => flags & field ? data.getInt32((next += 4) - 4) : undefined)
+        const [long = lasts, large = size, , later = 0] = told
+        yield { time: time + later, lasts: long, offset, size: large }
+        time += long
+        offset += large
+      }
+    }
+  }
+}
+
+// Their samples in the order in which they are shown: at, until: seconds; where the bytes of each are.
+export function samplesOf(bytes, scale) {
+  const data = view(bytes), all = []
+  for (const [type, from, to] of boxesIn(data, 0, data.byteLength)) {
+    if (type !== 'moof') continue
+    for (const [inner, begin, end] of boxesIn(data, from, to))
+      if (inner === 'traf') all.push(...samplesOfTrack(data, from - 8, begin, end))
+  }
+  const seconds = ({ time, lasts, offset, size }) => ({ at: time / scale, until: (time + lasts) / scale, offset, size })
+  return all.map(seconds).sort((a, b) => a.at - b.at)
+}

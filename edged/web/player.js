@@ -1,6 +1,8 @@
 // player.js - dash.js, set up for a stream about a second behind, and the few questions the page asks of it.
 //
 // It is kept as far behind the camera as the viewer's connection needs (pace.js), by speed. Who goes back or pauses stays where he is.
+import { scaleOf } from '/web/boxes.js'
+import { Captions } from '/web/captions.js'
 import { SCHEMES } from '/web/cues.js'
 import { Pace } from '/web/pace.js'
 import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
@@ -12,6 +14,7 @@ const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not
 const LATE_MS = 4000 // no first picture for so long: the live edge may be late, and is looked for farther back
 const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
 const NO_DURATION = 0xffffffff // of an event, in its ticks
+const INIT = 'InitializationSegment' // dash.js's word
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
 
 // How it plays here, for who runs the edges (CMCD): with segments in headers, so that their addresses stay the same for all, and when it
@@ -113,6 +116,8 @@ export class Player {
     this.pace = null // as long as nobody knows the manifest, or it is a recording
     this.delay = NaN // what dash.js was told last
     this.atEdge = live && Number.isNaN(from)
+    this.captions = new Captions(video, () => dash.setTextTrack(0)) // it has its own reader, which is late
+    this.scale = 1 // ticks a second, of pictures
     this.quietUntil = 0
     this.lookedAt = this.startedAt // for the first picture
     dash.updateSettings(settings(this.atEdge, base))
@@ -126,6 +131,7 @@ export class Player {
       if (!dash.isDynamic()) this.live = false // it ended before we came
       events.rungs()
     })
+    on('TEXT_TRACKS_ADDED', () => (this.live || !dash.isTextEnabled()) && this.hideTracks())
     on('QUALITY_CHANGE_RENDERED', (e) => {
       if (e.mediaType === 'video') {
         this.rendered = e.newRepresentation
@@ -160,6 +166,9 @@ export class Player {
       this.handlers.push([scheme, cue])
       dash.on(scheme, cue, null, { mode: window.dashjs.MediaPlayer.events.EVENT_MODE_ON_RECEIVE })
     }
+    const pieces = ({ chunk: { bytes, segmentType } }) => this.pictures(bytes && new Uint8Array(bytes), segmentType)
+    this.handlers.push(['videoChunkReceived', pieces])
+    dash.on('videoChunkReceived', pieces)
     this.listening = new AbortController()
     const hear = (name, call) => live && video.addEventListener(name, call, { signal: this.listening.signal })
     hear('pause', () => this.catchUp(false))
@@ -173,6 +182,13 @@ export class Player {
     })
     this.paceTimer = setInterval(() => this.follow(), PACE_MS)
     dash.attachSource(new URL(`${base}/manifest.mpd`, location.href).href, from)
+  }
+
+  // As they come, for captions.
+  pictures(bytes, type) {
+    if (!bytes) return
+    if (type === INIT) this.scale = scaleOf(bytes)
+    else if (this.live) this.captions.add(bytes, this.scale)
   }
 
   read(manifest) {
@@ -256,11 +272,18 @@ export class Player {
   }
 
   showsCaptions() {
-    return this.hasCaptions() && this.dash.isTextEnabled()
+    return this.live ? this.captions.shown : this.hasCaptions() && this.dash.isTextEnabled()
   }
 
+  // dash.js tells a text when that is over, which is in time only where much is loaded in advance.
   showCaptions(shown) {
-    if (this.hasCaptions()) this.dash.setTextTrack(shown ? 0 : -1)
+    if (this.live) this.captions.show(shown)
+    if (this.hasCaptions() && !(this.live && shown)) this.dash.setTextTrack(shown ? 0 : -1)
+  }
+
+  // dash.js shows those that it has from a source before, and does not take them away at its end.
+  hideTracks() {
+    for (const track of this.video.textTracks) if (track.isEmbedded) track.mode = 'hidden'
   }
 
   // { start, end } of what can be played now, in the video's own time
@@ -330,6 +353,8 @@ export class Player {
   close() {
     if (this.atEdge && this.pace && this.firstFrameMs === null) beginBehind = this.fartherBack()
     this.endWatch()
+    this.captions.show(false)
+    this.hideTracks()
     clearInterval(this.paceTimer)
     this.listening.abort()
     for (const [name, call] of this.handlers) this.dash.off(name, call)

@@ -67,7 +67,9 @@ class Track {
     }
     if (type !== 'mdat') return
     const chunk = joined(this.chunk.splice(0))
-    if (!this.skips) this.give(chunk, true)
+    if (this.skips) return
+    if (/^avc/.test(this.info.codec)) this.player.events.pictures?.(chunk, this.scale)
+    this.give(chunk, true)
   }
 
   // A segment begins here. true: the next rung has taken over.
@@ -147,7 +149,8 @@ class Track {
 export const tailSupported = () => Boolean((window.ManagedMediaSource || window.MediaSource) && window.ReadableStream && window.AbortController)
 
 export class TailPlayer {
-  // base: ".../live/STREAM/SESSION/"; stream: its entry of /api/streams; events: started(), stalled(), ended(), failed(text), rung()
+  // base: ".../live/STREAM/SESSION/"; stream: its entry of /api/streams; events: started(), stalled(), ended(), failed(text), rung(),
+  // cue(emsg box), pictures(chunk, ticks a second)
   constructor(video, base, stream, events, { clockMs = 0, stallsMost = STALLS_MOST, beginMs = BEGIN_MS } = {}) {
     Object.assign(this, { video, base, events, clockMs, stallsMost, beginMs, epochMs: Date.parse(stream.started), closed: false, live: true })
     Object.assign(this, { stalls: 0, stalledAt: [], slackWanted: SLACK_S, slacks: [], firstFrameMs: null, upMs: UP_MS, auto: true })

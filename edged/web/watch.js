@@ -189,7 +189,7 @@ let wantsNear = false
 let notNearUntil = 0  // it did not go well
 const NOT_NEAR_MS = 60000
 
-const playsNear = () => Boolean(Near && wantsNear && !controls.captions && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && performance.now() >= notNearUntil)
+const playsNear = () => Boolean(Near && wantsNear && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && performance.now() >= notNearUntil)
 
 const playsWithoutDash = () => Boolean(Near && wantsNear && !wanted)
 
@@ -200,7 +200,6 @@ function playLive() {
 
 // seconds: where it goes on with segments; NaN: at the live edge, with whatever is wanted there
 function leaveNear(seconds) {
-  if (controls.captions) tell('Captions are shown a little further behind the camera.')
   beginAt = seconds
   playLive()
 }
@@ -223,10 +222,6 @@ function wantNear(wants) {
 
 at('near').onclick = () => {
   wantNear(!wantsNear)
-  if (wantsNear && controls.captions) {
-    controls.captions = false
-    tell('Captions are off: they are shown a little further behind the camera.')
-  }
   remember('near', wantsNear)
   if (player && player.live) playLive()
 }

@@ -80,13 +80,13 @@ export class Cluster {
     return { stop: () => { child.kill('SIGTERM'); return ended }, kill: () => { child.kill('SIGKILL'); return ended }, ended }
   }
 
-  // The same with closed captions, another text every 25 pictures.
-  publishCaptions(stream, seconds = 40) {
+  // The same with closed captions, another text every so many pictures, of 25 a second.
+  publishCaptions(stream, seconds = 40, every = 25) {
     const file = join(this.dir, `${stream}.flv`)
     execFileSync('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=320x180:rate=25', '-f', 'lavfi', '-i', 'sine=frequency=440',
       '-t', String(seconds), '-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-g', '25', '-c:a', 'aac', file])
-    execFileSync('/usr/bin/python3', ['-c', 'import sys; sys.path.insert(0, sys.argv[1]); import media; media.add_captions(sys.argv[2])',
-      join(top, 'tests', 'system'), file])
+    execFileSync('/usr/bin/python3', ['-c', 'import sys; sys.path.insert(0, sys.argv[1]); import media; media.add_captions(sys.argv[2], int(sys.argv[3]))',
+      join(top, 'tests', 'system'), file, String(every)])
     this.publishers.add(spawn('ffmpeg', ['-v', 'error', '-nostdin', '-re', '-i', file, '-c', 'copy', '-f', 'flv',
       `${this.node('ingestd').rtmp}/${stream}`], { stdio: 'ignore' }))
   }
@@ -176,6 +176,20 @@ export const hear = (page) => page.evaluate(() => {
       .observe(region, { childList: true, characterData: true, subtree: true })
 })
 export const heard = (page) => page.evaluate(() => window.heard)
+
+// For how long each caption is on show, in seconds of the video: watchCaptions() first, then captions().
+export const watchCaptions = (page) => page.evaluate(() => {
+  window.captions = {}
+  const video = document.querySelector('video')
+  setInterval(() => {
+    for (const { mode, activeCues } of video.textTracks) {
+      if (mode !== 'showing') continue
+      for (const { text } of activeCues) (window.captions[text] ||= { from: video.currentTime }).until = video.currentTime
+    }
+  }, 50)
+})
+export const captions = (page) => page.evaluate(() =>
+  Object.fromEntries(Object.entries(window.captions).map(([text, { from, until }]) => [text, until - from])))
 
 export const metrics = (page) => page.evaluate(() => window.freshet.metrics())
 

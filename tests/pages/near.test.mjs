@@ -3,13 +3,13 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Cluster, clickControl, launch, metrics, openPage, playing, top, until } from './harness.mjs'
+import { Cluster, captions, clickControl, launch, metrics, openPage, playing, top, until, watchCaptions } from './harness.mjs'
 
 const skip = existsSync(join(top, 'build/web/tail.js')) ? false : 'this site has no player of tails'
 let cluster, browser
 before(async () => {
   if (skip) return
-  cluster = new Cluster()
+  cluster = new Cluster('transcoderd.thumbs_s=2')
   browser = await launch()
   cluster.publish('cam')
   await cluster.playable('cam')
@@ -112,13 +112,9 @@ test('who goes back or pauses goes on where he was, and is near again by the liv
   await page.context().close()
 })
 
-test('there are still pictures on the timeline, and who wants captions is shown them a little further behind', { skip }, async () => {
-  cluster.publishCaptions('said', 80)
-  await cluster.playable('said')
-  await until('it is known that there are some', 30, async () => (await cluster.state('said')).captions)
-  const page = await nearby('said')
-  await until('a button', 20, () => page.locator('#captions').isVisible())
-  assert.equal(await page.isVisible('#speed'), false) // at the live edge there is one speed
+test('there are still pictures on the timeline, at the steps at which they are made', { skip }, async () => {
+  const page = await nearby(), asked = []
+  page.on('request', (request) => /\/thumbs\//.test(request.url()) && asked.push(new URL(request.url()).pathname.split('/').at(-1)))
   await until('a timeline of more than what is loaded', 60, () => page.evaluate(() => {
     const { buffered } = document.querySelector('video'), seek = document.getElementById('seek')
     return buffered.length && Number(seek.min) < buffered.start(0) - 2
@@ -131,13 +127,37 @@ test('there are still pictures on the timeline, and who wants captions is shown 
   })
   if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT })
   assert.equal(await isNear(page), true)
-  const shown = () => page.evaluate(() => [...document.querySelector('video').textTracks].some((track) => track.mode === 'showing' && track.cues?.length))
+  assert.deepEqual(asked.filter((name) => !/^\d+x2\.jpg$/.test(name)), [])
+  assert.deepEqual(page.faults, [])
+  await page.context().close()
+})
+
+test('who wants captions has them, each as soon as it is said, and keeps them when he goes back', { skip }, async () => {
+  cluster.publishCaptions('said', 90, 75)
+  await cluster.playable('said')
+  await until('it is known that there are some', 30, async () => (await cluster.state('said')).captions)
+  const page = await nearby('said')
+  const shown = () => page.evaluate(() => [...document.querySelector('video').textTracks].filter((track) => track.mode === 'showing')
+    .map(({ label, cues }) => `${label}: ${[...cues].map((cue) => cue.text)}`))
+  await until('a button', 20, () => page.locator('#captions').isVisible())
+  assert.equal(await page.isVisible('#speed'), false) // at the live edge there is one speed
+  await watchCaptions(page)
   await page.keyboard.press('c')
-  await until('captions', 60, async () => !await isNear(page) && await shown())
+  await until('a text for most of its three seconds', 60, async () => {
+    const told = await captions(page)
+    if (await isNear(page) && Object.values(told).some((seconds) => seconds > 2)) return true
+    throw new Error(JSON.stringify(told))
+  })
   assert.equal(await page.getAttribute('#captions', 'aria-pressed'), 'true')
-  await page.click('#near')
-  await page.click('#near')
-  await until('near again, without', 30, async () => await isNear(page) && await page.getAttribute('#captions', 'aria-pressed') === 'false')
+  assert.deepEqual((await shown()).map((track) => track.split(':')[0]), ['Captions'], await shown())
+  if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT.replace('.', '-captions.') })
+  await page.keyboard.press('ArrowLeft')
+  await until('it plays there', 30, async () => !await isNear(page) && (await metrics(page)).state === 'playing')
+  await watchCaptions(page)
+  await until('a text', 60, async () => Object.values(await captions(page)).some((seconds) => seconds > 1))
+  assert.equal(await page.getAttribute('#captions', 'aria-pressed'), 'true')
+  await page.keyboard.press('c')
+  await until('none', 20, async () => (await shown()).length === 0)
   assert.deepEqual(page.faults, [])
   await page.context().close()
 })

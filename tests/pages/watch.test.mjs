@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Cluster, clickControl, launch, metrics, openPage, playing, until } from './harness.mjs'
+import { Cluster, captions, clickControl, launch, metrics, openPage, playing, until, watchCaptions } from './harness.mjs'
 
 let cluster, browser
 before(async () => {
@@ -152,32 +152,32 @@ test('keys do what the page says: sound, volume, back, live edge, full screen', 
   await page.context().close()
 })
 
-test('captions are offered where there are some, come when they are wanted, and go again', async () => {
+test('captions are offered where there are some, stay for as long as they are said, and go again', async () => {
   const offered = (page) => page.locator('#captions').isVisible()
   const silent = await watching()
   assert.equal(await offered(silent), false)
   await silent.context().close()
-  cluster.publishCaptions('said')
+  cluster.publishCaptions('said', 60, 75)
   await cluster.playable('said')
   await until('the manifest to name them', 20, async () =>
     (await (await fetch(cluster.url('/live/said/manifest.mpd'))).text()).includes('urn:scte:dash:cc:cea-608:2015'))
   const page = await openPage(browser, cluster, '/watch/said')
   await playing(page)
-  const track = () => page.evaluate(() => {
-    const [track] = document.querySelector('video').textTracks
-    return { mode: track.mode, texts: [...track.cues || []].map((cue) => cue.text) }
-  })
+  const shown = () => page.evaluate(() => [...document.querySelector('video').textTracks].filter((track) => track.mode === 'showing').length)
   await until('a button', 10, () => offered(page))
-  assert.equal((await track()).mode, 'hidden')
+  assert.equal(await shown(), 0)
+  await watchCaptions(page)
   await page.keyboard.press('c')
-  await until('two texts that follow each other', 20, async () => {
-    const { mode, texts } = await track()
-    const numbers = texts.map((text) => Number(text.match(/TEXT (\d+)/)?.[1]))
-    return mode === 'showing' && numbers.some((n) => numbers.includes(n + 1))
+  await until('two texts that follow each other, each for most of its three seconds', 40, async () => {
+    const told = await captions(page), long = Object.keys(told).filter((text) => told[text] > 2)
+    const numbers = long.map((text) => Number(text.match(/^TEXT (\d+)$/)?.[1]))
+    if (numbers.some((n) => numbers.includes(n + 1))) return true
+    throw new Error(JSON.stringify(told))
   })
+  assert.equal(await shown(), 1)
   assert.equal(await page.getAttribute('#captions', 'aria-pressed'), 'true')
   await clickControl(page, '#captions')
-  assert.equal((await track()).mode, 'hidden')
+  assert.equal(await shown(), 0)
   assert.deepEqual(page.faults, [])
   await page.context().close()
 })

@@ -45,14 +45,14 @@ def _with_parity(byte):
     return byte | (0 if bin(byte).count("1") % 2 else 0x80)
 
 
-def add_captions(path):
-    """To an FLV file of H.264: another text every 25 pictures, in the first field of CEA-608, an empty pair where nothing is said, and
-    in the second field."""
+def add_captions(path, every=25):
+    """To an FLV file of H.264: another text every so many pictures, in the first field of CEA-608, an empty pair where nothing is
+    said, and in the second field."""
     out, pictures, due = b"FLV\x01\x05\0\0\0\x09\0\0\0\0", 0, []
     for kind, timestamp, payload in list(rtmp.flv_tags(path)):
         if kind == rtmp.VIDEO and payload[1] == 1:
-            if pictures % 25 == 0:
-                due += _spoken(f"TEXT {pictures // 25}")
+            if pictures % every == 0:
+                due += _spoken(f"TEXT {pictures // every}")
             pictures += 1
             pair = bytes(_with_parity(b) for b in (due.pop(0) if due else (0, 0)))
             said = b"\xb5\0\x31GA94\x03\xc2\xff\xfc" + pair + b"\xfd\x80\x80\xff"
