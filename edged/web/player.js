@@ -6,16 +6,20 @@ import { Captions } from '/web/captions.js'
 import { SCHEMES } from '/web/cues.js'
 import { Pace } from '/web/pace.js'
 import { bufferedS, pictureMetrics, watchPicture } from '/web/picture.js'
+import { RATE, Speed } from '/web/speed.js'
 
 export const NEAR_S = 1.5 // no further behind than this beyond the target is at the live edge
 const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
-const RATE = 0.08 // faster or slower at most, as low latency is (tail.js)
 const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not told to dash.js
 const LATE_MS = 4000 // no first picture for so long: the live edge may be late, and is looked for farther back
 const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
 const NO_DURATION = 0xffffffff // of an event, in its ticks
 const INIT = 'InitializationSegment' // dash.js's word
 const UTC_SCHEME = 'urn:mpeg:dash:utc:http-xsdate:2014'
+
+// WebKit, of whatever browser. dash.js changes the speed there by a quarter or not at all on desktops, and many times a second on phones,
+// where each change is seen. So the page sets it (speed.js), and dash.js never does.
+const OWN_SPEED = navigator.vendor.startsWith('Apple')
 
 // How it plays here, for who runs the edges (CMCD): with segments in headers, so that their addresses stay the same for all, and when it
 // begins, stands still or fails by POST. Nobody is named: the session's id is made up anew each time.
@@ -44,7 +48,7 @@ function settings(live, base) {
       // Who is further behind by accident jumps; who went back by intent is let be (catchUp). The manifest would let be everybody. And
       // its rates are for players that know nothing of the connection: as these are approached only far from the target, they take half a
       // minute.
-      liveCatchup: { enabled: live, maxDrift: JUMP_S, playbackRate: { min: -RATE, max: RATE } },
+      liveCatchup: { enabled: live && !OWN_SPEED, maxDrift: JUMP_S, playbackRate: { min: -RATE, max: RATE } },
       // With 200 ms chunks a buffer of a few tenths is normal, not a stall.
       buffer: live ? { lowLatencyStallThreshold: 0.1, bufferToKeep: 30 } : {},
       gaps: { jumpGaps: true, jumpLargeGaps: true },
@@ -118,6 +122,7 @@ export class Player {
     this.atEdge = live && Number.isNaN(from)
     this.captions = new Captions(video, () => dash.setTextTrack(0)) // it has its own reader, which is late
     this.scale = 1 // ticks a second, of pictures
+    this.speed = new Speed()
     this.quietUntil = 0
     this.lookedAt = this.startedAt // for the first picture
     dash.updateSettings(settings(this.atEdge, base))
@@ -214,9 +219,14 @@ export class Player {
 
   // Twice as far behind each time.
   lookFartherBack() {
-    const { start, end } = this.range()
     this.stayBehind(this.fartherBack())
-    if (this.video.readyState > 0 && end > start) this.video.currentTime = Math.max(start, end - (this.pace.target - this.lead))
+    if (this.video.readyState > 0) this.jump()
+  }
+
+  // To where he is to be.
+  jump() {
+    const { start, end } = this.range()
+    if (end > start) this.video.currentTime = Math.max(start, end - (this.pace.target - this.lead))
   }
 
   // What the connection needs now.
@@ -230,6 +240,17 @@ export class Player {
     if (this.firstFrameMs === null || video.paused || video.seeking || now < this.quietUntil) return
     pace.look(now / 1000, this.latency(), bufferedS(video))
     this.keepBehind(pace.target)
+    if (OWN_SPEED) this.keepUp(this.latency() - pace.target)
+  }
+
+  // As dash.js does elsewhere: by speed, or, from afar, by a jump.
+  keepUp(beyond) {
+    if (beyond > JUMP_S) this.jump()
+    else this.playAt(this.speed.look(beyond))
+  }
+
+  playAt(rate) {
+    if (this.video.playbackRate !== rate) this.video.playbackRate = rate
   }
 
   // dash.js goes for that latency, and loads no more than that in advance.
@@ -307,7 +328,8 @@ export class Player {
   // with as much in hand as there is between him and the live edge.
   catchUp(enabled, latency = this.latency()) {
     this.atEdge = enabled
-    this.dash.updateSettings({ streaming: { liveCatchup: { enabled } } })
+    if (!OWN_SPEED) this.dash.updateSettings({ streaming: { liveCatchup: { enabled } } })
+    else if (!enabled) this.playAt(1)
     if (enabled && this.pace) this.keepBehind(this.pace.target)
     else if (latency > this.targetLatency() + NEAR_S) this.keepBehind(latency)
   }
@@ -355,6 +377,7 @@ export class Player {
     this.endWatch()
     this.captions.show(false)
     this.hideTracks()
+    if (OWN_SPEED) this.playAt(1)
     clearInterval(this.paceTimer)
     this.listening.abort()
     for (const [name, call] of this.handlers) this.dash.off(name, call)
