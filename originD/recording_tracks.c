@@ -170,14 +170,14 @@ static bool is_settled(const struct recording_tracks *c, const struct chunk_log 
         return true;
 }
 
-enum segment_state recording_at_rest(const struct recording_tracks *c, const struct session *s)
+enum segment_state recording_at_rest(const struct recording_tracks *c, const struct session *s, bool closed)
 {
         bool live = s->state == SESSION_LIVE;
         for (size_t t = 0; t < c->count; t++) {
                 const struct chunk_log *log = c->tracks[t]->log;
                 if (!live && !log->ended) /* more of it is being copied from another origin */
                         return SEGMENT_LACKING;
-                if (!is_settled(c, log, live))
+                if (closed && !is_settled(c, log, live))
                         return SEGMENT_LOADING;
         }
         return SEGMENT_HERE;

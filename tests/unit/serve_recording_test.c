@@ -480,6 +480,29 @@ static void test_what_is_gone_from_the_beginning_of_a_track_on_demand_moves_no_i
         buf_unref(&without);
 }
 
+/* A player that is told "not yet" of an index asks for nothing more, ever. */
+static void test_a_track_on_demand_is_there_before_a_slow_disk_has_closed_its_volumes(void **state)
+{
+        (void)state;
+        struct session *s = recorded_pair(7);
+        struct volumes *closed = &session_track(s, "v720")->log->closed;
+        struct volume_row *last = &closed->rows[closed->count - 1];
+        struct file_of_track f, after;
+        uint32_t crc = last->sum.crc;
+        last->closing = true;
+        last->sum.crc = 0;
+        read_file(&f, 7);
+        assert_int_equal(status_of("/live/cam/S1/v720/recording.mp4", 100), ERR_NOT_YET);
+        last->closing = false;
+        last->sum.crc = crc;
+        session_save(s, NULL, false, NULL); /* as when it is closed: what is known of the session is looked at anew */
+        read_file(&after, 7);
+        assert_int_equal(after.bytes->len, f.bytes->len);
+        assert_memory_equal(after.bytes->data, f.bytes->data, f.bytes->len);
+        buf_unref(&f.bytes);
+        buf_unref(&after.bytes);
+}
+
 static void test_while_it_goes_on_there_is_nothing_on_demand(void **state)
 {
         (void)state;
@@ -629,6 +652,7 @@ int main(void)
                 CASE(test_a_track_on_demand_is_what_is_stored_behind_an_index),
                 CASE(test_what_is_lacking_of_a_track_on_demand_moves_no_index),
                 CASE(test_what_is_gone_from_the_beginning_of_a_track_on_demand_moves_no_index),
+                CASE(test_a_track_on_demand_is_there_before_a_slow_disk_has_closed_its_volumes),
                 CASE(test_while_it_goes_on_there_is_nothing_on_demand),
                 CASE(test_a_clip_of_what_is_live_is_the_same_file_afterwards),
                 CASE(test_a_clip_of_what_is_live_goes_with_its_volumes),
