@@ -6,7 +6,9 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import LATE_IS_FINE, TINY_LADDER, Cluster  # noqa: E402  (the path is set above)
+import media  # noqa: E402  (the path is set above)
+import rtmp  # noqa: E402
+from harness import LATE_IS_FINE, TINY_LADDER, Cluster  # noqa: E402
 
 
 # Where several files are run at a time these come first, so that none of them is alone at the end.
@@ -49,6 +51,14 @@ def publishers_end_with_their_test(request):
         for publisher in cluster.publishers[before.get(id(cluster), 0):]:
             if publisher.running():
                 publisher.stop()
+
+
+@pytest.fixture(scope="module")
+def tags(tmp_path_factory):
+    """Sound and pictures of two minutes, as FLV's tags: longer than any test needs them."""
+    path = tmp_path_factory.mktemp("source") / "s.flv"
+    media.make_stamped(path, "30", 120, size="320x180")
+    return [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@ import os
 import socket
 import ssl
 import struct
+import threading
+import time
 from urllib.parse import urlsplit
 
 AUDIO, VIDEO, DATA, COMMAND = 8, 9, 18, 20
@@ -164,3 +166,27 @@ def publish_tags(connection, tags, shift_ms=0):
     for kind, timestamp, payload in tags:
         if kind in (AUDIO, VIDEO):
             connection.tag(kind, timestamp + shift_ms, payload)
+
+
+class Caster(threading.Thread):
+    """Sends the tags in real time until it is told to stop, or the server closes: `trouble` says why."""
+
+    def __init__(self, connection, tags):
+        super().__init__(daemon=True)
+        self.connection, self.tags, self.over, self.trouble = connection, tags, threading.Event(), None
+        self.start()
+
+    def run(self):
+        began = time.monotonic()
+        for kind, ms, payload in self.tags:
+            if self.over.wait(max(began + ms / 1000 - time.monotonic(), 0)):
+                return
+            try:
+                self.connection.tag(kind, ms, payload)
+            except OSError as error:
+                self.trouble = error
+                return
+
+    def stop(self):
+        self.over.set()
+        self.join(60)

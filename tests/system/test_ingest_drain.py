@@ -1,45 +1,11 @@
 """SIGTERM of a proxy: it asks its broadcasters to leave, serves those that stay for drain_ms, and loses nothing it received."""
 import os
 import signal
-import threading
-import time
 
 import pytest
 
-import media
 import rtmp
 from harness import TINY_LADDER, request, wait_until
-
-
-@pytest.fixture(scope="module")
-def tags(tmp_path_factory):
-    path = tmp_path_factory.mktemp("source") / "s.flv"
-    media.make_stamped(path, "30", 120, size="320x180")  # longer than any test needs them
-    return [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
-
-
-class Caster(threading.Thread):
-    """Sends the tags in real time until it is told to stop."""
-
-    def __init__(self, connection, tags):
-        super().__init__(daemon=True)
-        self.connection, self.tags, self.over, self.trouble = connection, tags, threading.Event(), None
-        self.start()
-
-    def run(self):
-        began = time.monotonic()
-        for kind, ms, payload in self.tags:
-            if self.over.wait(max(began + ms / 1000 - time.monotonic(), 0)):
-                return
-            try:
-                self.connection.tag(kind, ms, payload)
-            except OSError as error:
-                self.trouble = error
-                return
-
-    def stop(self):
-        self.over.set()
-        self.join(60)
 
 
 def terminate(cluster, name):
@@ -60,7 +26,7 @@ def test_a_proxy_that_leaves_asks_who_understands_and_serves_until_they_leave(ma
     able = rtmp.Connection(cluster.rtmp("able"), caps_ex=1)
     for c in (plain, able):
         assert c.publish() == "NetStream.Publish.Start"
-    plain_caster, able_caster = Caster(plain, tags), Caster(able, tags)
+    plain_caster, able_caster = rtmp.Caster(plain, tags), rtmp.Caster(able, tags)
     session = cluster.wait_playable("able")["session"]
     cluster.wait_playable("plain")
     terminate(cluster, "ingest-1")
@@ -75,7 +41,7 @@ def test_a_proxy_that_leaves_asks_who_understands_and_serves_until_they_leave(ma
     wait_until(lambda: cluster.metric("ingest-1", "ingestd_relayed_frames_total") > frames + 60, "frames go on")
     again = rtmp.Connection(cluster.rtmp("able", "ingest-2"))
     assert again.publish() == "NetStream.Publish.Start"
-    again_caster = Caster(again, tags)
+    again_caster = rtmp.Caster(again, tags)
     able_caster.stop()
     able.command("deleteStream", 6, None, 1)
     able.close()
@@ -99,7 +65,7 @@ def test_what_does_not_leave_is_closed_and_its_session_waits_for_it(make_cluster
     cluster = make_cluster(ladder=TINY_LADDER, ingests=2, sets=["ingestd.drain_ms=500"])
     stays = rtmp.Connection(cluster.rtmp("stays"))
     assert stays.publish() == "NetStream.Publish.Start"
-    caster = Caster(stays, tags)
+    caster = rtmp.Caster(stays, tags)
     session = cluster.wait_playable("stays")["session"]
     terminate(cluster, "ingest-1")
     assert stays.wait_closed()
@@ -110,7 +76,7 @@ def test_what_does_not_leave_is_closed_and_its_session_waits_for_it(make_cluster
     cluster.wait_state("stays", "slate")
     again = rtmp.Connection(cluster.rtmp("stays", "ingest-2"))
     assert again.publish() == "NetStream.Publish.Start"
-    caster = Caster(again, tags)
+    caster = rtmp.Caster(again, tags)
     assert cluster.wait_state("stays", "live")["session"] == session
     caster.stop()
     again.close()

@@ -8,7 +8,6 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,36 +17,6 @@ import rtmp
 from harness import TINY_LADDER, TOP, Cluster, make_certificate, request, reserve_port, run, wait_until
 
 TOKEN = os.path.join(TOP, "deploy", "token")
-
-
-@pytest.fixture(scope="module")
-def tags(tmp_path_factory):
-    path = tmp_path_factory.mktemp("source") / "s.flv"
-    media.make_stamped(path, "30", 120, size="320x180")  # longer than any test needs them
-    return [t for t in rtmp.flv_tags(path) if t[0] in (rtmp.AUDIO, rtmp.VIDEO)]
-
-
-class Caster(threading.Thread):
-    """Sends the tags in real time until it is told to stop, or the server closes."""
-
-    def __init__(self, connection, tags):
-        super().__init__(daemon=True)
-        self.connection, self.tags, self.over = connection, tags, threading.Event()
-        self.start()
-
-    def run(self):
-        began = time.monotonic()
-        for kind, ms, payload in self.tags:
-            if self.over.wait(max(began + ms / 1000 - time.monotonic(), 0)):
-                return
-            try:
-                self.connection.tag(kind, ms, payload)
-            except OSError:
-                return
-
-    def stop(self):
-        self.over.set()
-        self.join(60)
 
 
 def make_keys(directory, kid, *more):
@@ -198,7 +167,7 @@ def test_certificates_are_changed_under_a_publisher_that_notices_nothing(trusted
     wait_until(lambda: peer_certificate(port, "second.example")[0] != peer_certificate(port, "localhost")[0], "one for each name")
     before = peer_certificate(port, "localhost")[0]
     connection = trusted.assert_published(trusted.rtmps("renewed"))
-    caster = Caster(connection, tags)
+    caster = rtmp.Caster(connection, tags)
     wait_until(lambda: trusted.counted("ingestd_publishers") >= 1, "it publishes")
     make_certificate(trusted.certs, "tls", "localhost")
     wait_until(lambda: peer_certificate(port, "localhost")[0] != before, "the new certificate is shown")
@@ -290,7 +259,7 @@ def half_open(port, address):
 def test_a_flood_of_half_open_handshakes_is_bounded_and_streams_go_on(trusted, tags):
     trusted.reload()
     port = urlsplit(trusted.rtmps("x")).port
-    stream = Caster(trusted.assert_published(trusted.rtmps("healthy")), tags)
+    stream = rtmp.Caster(trusted.assert_published(trusted.rtmps("healthy")), tags)
     refused = trusted.counted("ingestd_closed_total", reason="handshakes")
     flood = [half_open(port, "127.0.0.9") for _ in range(100)]
     wait_until(lambda: trusted.counted("ingestd_closed_total", reason="handshakes") >= refused + 36, "one address has 64 at most")
@@ -351,7 +320,7 @@ def test_a_token_that_has_expired_or_is_for_another_stream_is_refused_in_words(t
 def test_a_publisher_whose_key_goes_is_let_go_with_a_reason_and_others_stay(trusted, tags):
     trusted.reload(publish_keys=[{"key": "hush-old"}, {"key": "hush-new"}])
     gone, stays = (trusted.assert_published(trusted.rtmp(f"rotate-{k}?key=hush-{k}")) for k in ("old", "new"))
-    casters = [Caster(c, tags) for c in (gone, stays)]
+    casters = [rtmp.Caster(c, tags) for c in (gone, stays)]
     trusted.reload(publish_keys=[{"key": "hush-new"}])
     assert gone.answer() == "NetStream.Publish.Denied"
     assert b"is no longer valid" in gone.said
@@ -367,7 +336,7 @@ def test_a_publisher_whose_token_key_goes_from_the_file_is_let_go(trusted, tmp_p
     make_keys(tmp_path, "a")
     trusted.reload(publish_jwks=str(tmp_path / "public.json"))
     c = trusted.assert_published(trusted.rtmps(f"revoked?token={make_token(tmp_path, 'revoked')}"))
-    caster = Caster(c, tags)
+    caster = rtmp.Caster(c, tags)
     os.unlink(tmp_path / "private.json")
     make_keys(tmp_path, "b")
     assert c.answer() == "NetStream.Publish.Denied"
@@ -459,7 +428,7 @@ def test_the_webhooks_yes_is_remembered_as_long_as_it_says(trusted, hook):
 def test_the_webhook_can_end_a_broadcast(trusted, hook, tags):
     trusted.reload(publish_webhook=hook.url, publish_webhook_recheck_s=1)
     c = trusted.assert_published(trusted.rtmp("ended-by-hook"))
-    caster = Caster(c, tags)
+    caster = rtmp.Caster(c, tags)
     hook.says(403, b'{"reason": "time is over"}')
     assert c.answer() == "NetStream.Publish.Denied"
     assert b"time is over" in c.said
