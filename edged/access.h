@@ -90,8 +90,8 @@ bool access_is_private(struct access_memory *m, const char *stream);
 unsigned access_check(struct access_memory *m, const struct access_token *token, const char *stream, int64_t now_us,
                       struct access_pass *pass);
 
-/* The list of /api/streams or /api/recordings without the private ones that do not fit path (a pass's); malloc, the caller's. NULL: nothing is
- * private, the list may be sent as it is. What is no such list becomes an empty one. */
+/* The list of /api/streams or /api/recordings without the private ones that do not fit path (a pass's); malloc, the caller's. NULL:
+ * nothing is private, the list may be sent as it is. What is no such list becomes an empty one. */
 char *access_list(struct access_memory *m, const char *json, size_t len, const char *path, size_t *out_len);
 
 /* Changes with access_set(): what was made by access_list() of an earlier one is void. */

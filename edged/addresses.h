@@ -1,5 +1,5 @@
-/* addresses.h - what viewers of one address may have at once: connections, requests, misses, and handshakes of TLS. An IPv6 address stands for
- * its /64.
+/* addresses.h - what viewers of one address may have at once: connections, requests, misses, and handshakes of TLS. An IPv6 address
+ * stands for its /64.
  *
  * A miss is a question to the tier above for what may not be there (census.h says PERHAPS), or for another page of recordings. It is paid
  * for before it is asked, and paid back when something was found: so who asks for what there is pays nothing, however many he is, and who
@@ -13,7 +13,8 @@
  * Requests are those of all its connections, whatever they ask for: a second's worth at once, and then as many a second as the rate says.
  *
  * What is remembered is one entry for each address that has connections, and of ADDRESSES_KEPT that have none any more what they have
- * spent. Any thread; one mutex, taken once a connection, once a handshake and once a miss, and by no request that is answered from the cache. */
+ * spent. Any thread; one mutex, taken once a connection, once a handshake and once a miss, and by no request that is answered from the
+ * cache. */
 #ifndef EDGED_ADDRESSES_H
 #define EDGED_ADDRESSES_H
 

@@ -45,9 +45,11 @@ struct cache_config {
 struct cache_ops {
         /* Loop thread: fetch this object. The callee owns one reference. */
         void (*fill)(void *arg, struct object *o);
-        /* Any thread, no lock held: the last reference to an object goes that something was attached to. May be NULL if nothing ever is. */
+        /* Any thread, no lock held: the last reference to an object goes that something was attached to. May be NULL if nothing ever is.
+         * */
         void (*detach)(void *attached);
-        /* Loop thread, no lock held: some bytes were cut off. Whoever reads them (object_is_cut, ledger_is_cut) is to let go. May be NULL. */
+        /* Loop thread, no lock held: some bytes were cut off. Whoever reads them (object_is_cut, ledger_is_cut) is to let go. May be
+         * NULL. */
         void (*cut)(void *arg);
 };
 
@@ -71,8 +73,8 @@ uint64_t cache_digest(const void *bytes, size_t len); /* pure; never 0 */
  * Any thread; allocates only for a MISS, and for the one HIT or STALE that begins a refresh. */
 enum cache_result cache_get(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us,
                             struct object **out);
-/* The same for another edge of this site, which takes this one for the owner: what fills the object comes from above, also what is to replace
- * it. That edge is nobody who asks (cache_was_asked), but passes on what its own viewers do. Loop thread. */
+/* The same for another edge of this site, which takes this one for the owner: what fills the object comes from above, also what is to
+ * replace it. That edge is nobody who asks (cache_was_asked), but passes on what its own viewers do. Loop thread. */
 enum cache_result cache_get_owned(struct cache *c, const char *key, size_t len, uint8_t hops, int64_t now_us, struct object **out);
 /* As cache_get(); a MISS takes over the charge. Otherwise it is the caller's to pay back. */
 enum cache_result cache_get_charged(struct cache *c, const char *key, size_t len, const struct charge *charge, int64_t now_us,

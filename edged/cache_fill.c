@@ -63,8 +63,8 @@ uint64_t cache_digest(const void *bytes, size_t len)
         return digest ? digest : 1; /* 0: there is none */
 }
 
-/* Under the lock: o's place, which is the table's or that of what it refreshes, is given to o in its new state, or to `instead`; if that is what
- * it refreshes, it stays there. *dropped: references to give back without the lock. */
+/* Under the lock: o's place, which is the table's or that of what it refreshes, is given to o in its new state, or to `instead`; if that
+ * is what it refreshes, it stays there. *dropped: references to give back without the lock. */
 static void change_place(struct object *o, enum object_state state, struct object *instead, struct object *dropped[2])
 {
         struct object *of = o->stale;

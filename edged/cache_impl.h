@@ -1,5 +1,5 @@
-/* cache_impl.h - what the files of the cache share: cache.c (the table), object.c (one object, as its readers see it), cache_fill.c (the steps
- * that make it), evict.c (what goes when it is full) and ledger.c (how many bytes there are). */
+/* cache_impl.h - what the files of the cache share: cache.c (the table), object.c (one object, as its readers see it), cache_fill.c (the
+ * steps that make it), evict.c (what goes when it is full) and ledger.c (how many bytes there are). */
 #ifndef EDGED_CACHE_IMPL_H
 #define EDGED_CACHE_IMPL_H
 

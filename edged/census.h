@@ -3,8 +3,8 @@
  *
  *   census_open → census_take … census_forget, census_settle (inquiry.h) → census_close
  *
- * Each node above tells its own list, and a name is there as long as one of them says so. While a list is not as of now (the node has just
- * come up, or its answers are late) a name that no other list has may be there all the same: then the census is not sure.
+ * Each node above tells its own list, and a name is there as long as one of them says so. While a list is not as of now (the node has
+ * just come up, or its answers are late) a name that no other list has may be there all the same: then the census is not sure.
  *
  * A name costs some 70 bytes, a live one's details 200 more: 100,000 recordings are 9 MB.
  * The loop thread changes it, any thread asks; one mutex, which is not taken for what is in the cache. */
@@ -36,8 +36,8 @@ enum census_says {
 struct census *census_open(void);
 void census_close(struct census *c);
 
-/* What node `source` told, at wall_us. 0, and *head is the page's; ERR_PROTO: it is no page. Rows before the bad one are taken then, which
- * does no harm. */
+/* What node `source` told, at wall_us. 0, and *head is the page's; ERR_PROTO: it is no page. Rows before the bad one are taken then,
+ * which does no harm. */
 int census_take(struct census *c, unsigned source, const struct buf *page, int64_t wall_us, struct names_page *head);
 void census_forget(struct census *c, unsigned source); /* that node is gone for good, or another one gets its number */
 void census_settle(struct census *c, bool sure);       /* whether the list of every node that is up is as of now */
@@ -45,8 +45,8 @@ bool census_is_sure(const struct census *c);           /* any thread */
 
 /* Of media, KEY_ENTRY to KEY_PIECE; all else is THERE. Any thread. */
 enum census_says census_ask(struct census *c, const struct key *key, int64_t wall_us);
-/* Of a session that is live: the first segment that there is, and the one that is being made by the clock, which may lack its first bytes yet.
- * false: it is over, or not known. Any thread. */
+/* Of a session that is live: the first segment that there is, and the one that is being made by the clock, which may lack its first bytes
+ * yet. false: it is over, or not known. Any thread. */
 bool census_edge(struct census *c, const struct key *key, int64_t wall_us, uint32_t *first, uint32_t *last);
 /* An object of that track was found: it is known from now on. Loop thread. */
 void census_saw(struct census *c, const struct key *key);

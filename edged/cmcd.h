@@ -4,9 +4,9 @@
  *   in an event       a POST whose body is one report a line (application/cmcd)                               cmcd_lines(), cmcd_lines_end()
  *
  * Both versions have one grammar here: keys with numbers, words, strings or lists of these (Structured Fields, RFC 8941), parted by
- * commas. A report is read byte by byte into a struct of fixed size, whatever its length, so nothing of it is kept: a body may come in any
- * pieces. Keys that nobody counts are read over. A report whose string or list has no end, or that is none, is broken, and nothing of it
- * counts; a number that is none, or is not plausible, is as if it were not there. */
+ * commas. A report is read byte by byte into a struct of fixed size, whatever its length, so nothing of it is kept: a body may come in
+ * any pieces. Keys that nobody counts are read over. A report whose string or list has no end, or that is none, is broken, and nothing of
+ * it counts; a number that is none, or is not plausible, is as if it were not there. */
 #ifndef EDGED_CMCD_H
 #define EDGED_CMCD_H
 

@@ -1,4 +1,5 @@
-/* etag.h - how HTTP calls a version of some bytes: by a digest of them, so every edge has the same name for the same bytes. Pure; any thread. */
+/* etag.h - how HTTP calls a version of some bytes: by a digest of them, so every edge has the same name for the same bytes. Pure; any
+ * thread. */
 #ifndef EDGED_ETAG_H
 #define EDGED_ETAG_H
 

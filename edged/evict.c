@@ -136,9 +136,9 @@ static bool fits(struct cache *c, size_t more)
         return atomic_load(&c->ledger.bytes) + more <= c->cfg.budget_bytes + (cut < share ? cut : share);
 }
 
-/* Of one shard, a note when there are too many, else from the queue that is too long; if that one is empty here, nothing. What was asked for
- * more than once keeps half of the budget: neither what is being filled nor what slow readers keep, of which no room can be made, may take
- * all. */
+/* Of one shard, a note when there are too many, else from the queue that is too long; if that one is empty here, nothing. What was asked
+ * for more than once keeps half of the budget: neither what is being filled nor what slow readers keep, of which no room can be made, may
+ * take all. */
 static struct object *evict_one(struct cache *c, struct shard *s, bool either)
 {
         bool names = atomic_load(&c->names_bytes) > c->cfg.budget_bytes / EVICT_NAMES_PART;

@@ -4,8 +4,8 @@
  *   main   what was asked for more than once: who was hit since it was last looked at goes round again, up to EVICT_HITS_MAX times
  *   ghost  the hashes of what last left `small`: who comes back while it is remembered goes to `main` at once
  *
- * So a viewer, or a thousand, who go through old recordings and ask for each segment once push out each other's segments, and not those of
- * the live edge. A hit costs one store under the lock that it has anyway; the queues are changed by whoever has the shard's lock. */
+ * So a viewer, or a thousand, who go through old recordings and ask for each segment once push out each other's segments, and not those
+ * of the live edge. A hit costs one store under the lock that it has anyway; the queues are changed by whoever has the shard's lock. */
 #ifndef EDGED_EVICT_H
 #define EDGED_EVICT_H
 

@@ -155,7 +155,8 @@ static enum step step_ask(struct fill *f, int64_t now_us)
         return fill_is_list(&f->key) ? STEP_GATHER : ask_above(f, now_us);
 }
 
-/* A sibling takes this edge for the owner: two that wait for each other would wait for ever, so what the other one says is of no interest now. */
+/* A sibling takes this edge for the owner: two that wait for each other would wait for ever, so what the other one says is of no interest
+ * now. */
 static enum step step_owner(struct fill *f, int64_t now_us)
 {
         (void)now_us;

@@ -11,12 +11,13 @@
  * When a node says when the object can be there, nobody is asked before: the fill waits until then, or the object is FAILED at once if
  * nobody who waits now would be held for so long, and is asked for again when hold_us reaches so far.
  *
- * Where edges stand above edges, `hops` of FETCH ends what is asked further and further. A circle is ended by no such count, for the FETCH that
- * comes round joins the fill that sent it, and each keeps the next one waiting. It is known by an object that is joined from further
- * down than it was made for. When nothing has come for FILL_SOUND_US, the node that was asked is told how deep it stands by a second FETCH, of no
- * bytes (`offset` beyond any end), and so are the next ones, until one of them would be deeper than FETCH_HOPS_MAX: it refuses (ERR_LIMIT), and
- * whoever hears that refuses those for whom it asked so deep (`too_deep`), soundings as well as FETCHes. They ask elsewhere, or fail, and in a
- * circle that comes round: viewers are told at once. Whoever stands less deep waits on, so that a tier too many harms nobody but itself.
+ * Where edges stand above edges, `hops` of FETCH ends what is asked further and further. A circle is ended by no such count, for the
+ * FETCH that comes round joins the fill that sent it, and each keeps the next one waiting. It is known by an object that is joined from
+ * further down than it was made for. When nothing has come for FILL_SOUND_US, the node that was asked is told how deep it stands by a
+ * second FETCH, of no bytes (`offset` beyond any end), and so are the next ones, until one of them would be deeper than FETCH_HOPS_MAX:
+ * it refuses (ERR_LIMIT), and whoever hears that refuses those for whom it asked so deep (`too_deep`), soundings as well as FETCHes. They
+ * ask elsewhere, or fail, and in a circle that comes round: viewers are told at once. Whoever stands less deep waits on, so that a tier
+ * too many harms nobody but itself.
  *
  * A fill belongs to no viewer: it goes on when all of them have left. It ends by itself:
  *   - nothing yet, and nobody asked for the object within hold_us: FAILED (a due segment is never MISSING for that);

@@ -93,8 +93,8 @@ static const char *safe_type(const struct fetch_reply *m, const char *key)
         return "application/octet-stream";
 }
 
-/* Those who keep the cache full are being closed, which takes a moment on a busy machine: the same bytes are asked for again, each time after
- * longer, for they may be a megabyte, and of many objects. */
+/* Those who keep the cache full are being closed, which takes a moment on a busy machine: the same bytes are asked for again, each time
+ * after longer, for they may be a megabyte, and of many objects. */
 static enum step wait_for_room(struct fill *f, int64_t now_us)
 {
         if (f->no_room_us == 0)

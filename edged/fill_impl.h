@@ -1,5 +1,5 @@
-/* fill_impl.h - what the files of a fill share: fill.c (its steps, and whom it asks) and fill_answer.c (what an answer means to it). The first
- * calls the second, never the other way. */
+/* fill_impl.h - what the files of a fill share: fill.c (its steps, and whom it asks) and fill_answer.c (what an answer means to it). The
+ * first calls the second, never the other way. */
 #ifndef EDGED_FILL_IMPL_H
 #define EDGED_FILL_IMPL_H
 
@@ -66,8 +66,8 @@ struct fills {
 
 /* --- fill_answer.c: each returns the step that comes next --- */
 
-/* An answer has come: it is heard for the node's sake, and taken if the fill still wants it; else the step means nothing. c stays the caller's,
- * and is no part of the race any more. */
+/* An answer has come: it is heard for the node's sake, and taken if the fill still wants it; else the step means nothing. c stays the
+ * caller's, and is no part of the race any more. */
 enum step fill_take_answer(struct call *c, int err, const struct fetch_reply *m, struct buf *bytes, int64_t now_us);
 enum step fill_take_owner_answer(struct call *c, int err, const struct fetch_reply *m, struct buf *bytes, int64_t now_us);
 

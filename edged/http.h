@@ -47,8 +47,8 @@ struct http_config {
         int64_t steering_ttl_s;
 };
 
-/* What it answers from, and by. All of it must outlive http; census and addresses NULL: whatever is asked for is asked for above; audience
- * NULL: nobody counts viewers; site_loads NULL: there are no sites to send players to. */
+/* What it answers from, and by. All of it must outlive http; census and addresses NULL: whatever is asked for is asked for above;
+ * audience NULL: nobody counts viewers; site_loads NULL: there are no sites to send players to. */
 struct http_parts {
         struct cache *cache;
         struct site *site;

@@ -79,7 +79,8 @@ static void on_page(void *arg, int err, const struct fetch_reply *m, struct buf 
 static void ask_source(struct source *s, int64_t now_us)
 {
         struct upstream *u = s->inquiry->upstream;
-        /* What is partial now may be whole soon, which alone is no news that one could wait for; and until it has answered nothing is sure. */
+        /* What is partial now may be whole soon, which alone is no news that one could wait for; and until it has answered nothing is
+         * sure. */
         struct fetch what = {.wait_ms = is_current(s, now_us) ? INQUIRY_WAIT_MS : 0};
         uint64_t node;
         s->waits = what.wait_ms > 0;

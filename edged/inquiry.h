@@ -1,9 +1,9 @@
 /* inquiry.h - asks every node above, again and again, which names it has, and tells the census.
  *
- * A question waits at the node until there is something new, at most INQUIRY_WAIT_MS: so what begins is known here a round trip later, and
- * a node is asked about once a second while nothing changes, INQUIRY_LEAST_MS apart when much does. A node whose last good answer is older
- * than INQUIRY_LATE_US, or from before it came up, or whose list has not been read to its end, leaves the census unsure as long as it is up. One that is down keeps
- * its list for INQUIRY_KEPT_US: what it had may come back. Loop thread only. */
+ * A question waits at the node until there is something new, at most INQUIRY_WAIT_MS: so what begins is known here a round trip later,
+ * and a node is asked about once a second while nothing changes, INQUIRY_LEAST_MS apart when much does. A node whose last good answer is
+ * older than INQUIRY_LATE_US, or from before it came up, or whose list has not been read to its end, leaves the census unsure as long as
+ * it is up. One that is down keeps its list for INQUIRY_KEPT_US: what it had may come back. Loop thread only. */
 #ifndef EDGED_INQUIRY_H
 #define EDGED_INQUIRY_H
 

@@ -42,9 +42,9 @@ void ledger_sub(struct ledger *l, size_t bytes);
 
 /* The same bytes with a reference for the caller, counted. Takes a reference of its own of `bytes`, and costs a few of its own. */
 struct buf *ledger_hold(struct ledger *l, struct buf *bytes);
-/* All parts in one (no part: no bytes), counted. What is worth it lies in pages (pages.h): the kernel can be given those, and a cache that lives
- * for long and gives back in any order would leave a heap full of holes, as would messages that came by nng's thirteen threads, each from a
- * heap of its own (measured, 64 MiB of objects of 30 to 630 KB: 102 MB resident, with pages of their own 83). */
+/* All parts in one (no part: no bytes), counted. What is worth it lies in pages (pages.h): the kernel can be given those, and a cache
+ * that lives for long and gives back in any order would leave a heap full of holes, as would messages that came by nng's thirteen
+ * threads, each from a heap of its own (measured, 64 MiB of objects of 30 to 630 KB: 102 MB resident, with pages of their own 83). */
 struct buf *ledger_join(struct ledger *l, struct buf *const *parts, unsigned count);
 /* What b counts, as it was: the bytes that pages_find() may know. Others are their own. Borrowed. */
 const struct buf *ledger_inner(const struct buf *b);

@@ -10,8 +10,8 @@
  *             too, for a moment: who asks meanwhile is told the same, and the first one after it begins anew. That moment is a quarter of a
  *             second at first and doubles up to one, and it is spread, so that what failed together is not asked for together
  *
- * An object leaves FILLING once and never comes back. It is counted: the table, a fill, each reader hold a reference. Objects are made by the
- * cache (cache.h, which has the rules for threads and locks) and grow by the steps of a fill there; here is what their readers do.
+ * An object leaves FILLING once and never comes back. It is counted: the table, a fill, each reader hold a reference. Objects are made by
+ * the cache (cache.h, which has the rules for threads and locks) and grow by the steps of a fill there; here is what their readers do.
  *
  * Looking at what is not FILLING, or reading it, takes no lock and allocates nothing. What readers attach is set by compare-and-swap. */
 #ifndef EDGED_OBJECT_H
@@ -61,8 +61,8 @@ struct object {
         _Atomic uint8_t hits;           /* evict.h */
         atomic_bool asked;              /* somebody has asked for it, ever */
 
-        /* Guarded by the shard's lock; written by the loop thread only. When `state` is no longer FILLING it, and what follows up to `stale`, does not
-         * change any more, but for the two atomics: then all of it may be read without the lock. */
+        /* Guarded by the shard's lock; written by the loop thread only. When `state` is no longer FILLING it, and what follows up to
+         * `stale`, does not change any more, but for the two atomics: then all of it may be read without the lock. */
         _Atomic enum object_state state;
         int failure; /* FAILED: ERR_* */
         uint64_t len;
@@ -124,7 +124,8 @@ ssize_t object_read(struct object *o, uint64_t pos, void *dst, size_t max);
 ssize_t object_piece(struct object *o, uint64_t pos, struct buf **piece, size_t *off, bool *last);
 
 /* What a reader made of the body of a COMPLETE object, to be found by the next one; it goes with the object (cache_ops.detach). NULL:
- * nothing yet. false: somebody was quicker, and `what` is still the caller's. bytes count, and those that come to it later. Any thread. */
+ * nothing yet. false: somebody was quicker, and `what` is still the caller's. bytes count, and those that come to it later. Any thread.
+ * */
 void *object_attached(struct object *o);
 bool object_attach(struct object *o, void *what, size_t bytes);
 void object_charge(struct object *o, size_t bytes);

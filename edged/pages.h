@@ -1,8 +1,8 @@
 /* pages.h - bytes that the kernel can be given by reference: what is sent to many is copied once, and then never again (sendfile).
  *
  * They lie in a file without a name (memfd), each body from the beginning of a page on, and are mapped for whoever wants to read them. A
- * place in that file is used once: its pages are given back with the last reference of the buf, and nothing is ever written there again. So
- * what a socket still holds of them stays as it was, for as long as it holds it, and nobody has to wait for that. A file has room for
+ * place in that file is used once: its pages are given back with the last reference of the buf, and nothing is ever written there again.
+ * So what a socket still holds of them stays as it was, for as long as it holds it, and nobody has to wait for that. A file has room for
  * 2^63 bytes, which are never used up.
  *
  * Bounded: PAGES_BODIES_MAX, since each is a mapping of its own and the kernel allows 65,530 of them by itself. What is more, what is
@@ -19,8 +19,8 @@
 #define PAGES_LEAST (16 << 10) /* what is smaller is copied in less time than the second system call takes */
 #define PAGES_BODIES_MAX 32768
 
-/* All of the parts in one, count > 0: in pages, if they are worth it. One reference, the caller's; where there is nothing to copy it is one
- * of the only part. */
+/* All of the parts in one, count > 0: in pages, if they are worth it. One reference, the caller's; where there is nothing to copy it is
+ * one of the only part. */
 struct buf *pages_join(struct buf *const *parts, unsigned count);
 
 /* Where b lies; false: not in pages. The descriptor is no caller's to close. */

@@ -2,9 +2,9 @@
  *
  * Percent-encodings are decoded once, and what comes out must be a plain name: no empty segment, none that begins with a
  * dot. Which of those names are objects is proto/key.h's table. So two spellings of one object are one key, and the query
- * (player statistics) is never part of it. But for what players of HLS ask of a playlist with it (`_HLS_msn`, `_HLS_part`, `_HLS_skip`): of all
- * spellings of that one version is asked for, by its name; likewise which seconds of a recording (`from`, `to`). And a part of a segment is the
- * segment's key: it is cut out of the one object. A track's `tail` is its init segment's: with that it begins (tail.h).
+ * (player statistics) is never part of it. But for what players of HLS ask of a playlist with it (`_HLS_msn`, `_HLS_part`, `_HLS_skip`):
+ * of all spellings of that one version is asked for, by its name; likewise which seconds of a recording (`from`, `to`). And a part of a
+ * segment is the segment's key: it is cut out of the one object. A track's `tail` is its init segment's: with that it begins (tail.h).
  *
  * A token may stand before every path: "/t/<token>/live/cam/manifest.mpd", "/t/<token>/watch/cam". Relative URLs keep it by
  * themselves. It is cut off before anything else is looked at, so it is neither in the key nor in anything made of the key. */

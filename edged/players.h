@@ -1,4 +1,5 @@
-/* players.h - what players' reports (cmcd.h) add up to: counts and histograms of all of them, whose players and streams they are is not kept.
+/* players.h - what players' reports (cmcd.h) add up to: counts and histograms of all of them, whose players and streams they are is not
+ * kept.
  *
  * Whoever can ask for a segment can report what he likes: values are bounded, label sets are fixed, and only reports that come with an
  * answered request for media, or for a stream that the sender may watch, are counted. Any thread. */

@@ -60,8 +60,8 @@ struct answer *respond_time(int64_t wall_us);                                   
 struct answer *respond_json(char *text); /* takes text, malloc'd; of this moment, for who asked. Owned, 200 */
 
 /* o is COMPLETE and has `body`.
- * A text (respond_is_text) is gzipped when the first viewer comes who takes it so, once, and kept with the object like its answers. That form
- * has a tag of its own: respond_gzip() is it, or NULL, when there is none (it is short, or another thread makes it just now). */
+ * A text (respond_is_text) is gzipped when the first viewer comes who takes it so, once, and kept with the object like its answers. That
+ * form has a tag of its own: respond_gzip() is it, or NULL, when there is none (it is short, or another thread makes it just now). */
 bool respond_is_text(const struct object *o);
 const char *respond_gzip(struct object *o, struct buf *body);
 

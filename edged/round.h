@@ -1,8 +1,8 @@
 /* round.h - one round of the nodes that may have an object: who was asked, and what they said.
  *
- * A node that fails, or has nothing, or not yet, is passed over in this round for the next in the stream's order: of two owners one may be
- * behind. MISSING is only what every node that was asked said, and what none has ever said to be due: one that is starting says "not yet" of
- * a name that nobody else has, since what it stores may be the only copy, and a 404 would be remembered here and by players.
+ * A node that fails, or has nothing, or not yet, is passed over in this round for the next in the stream's order: of two owners one may
+ * be behind. MISSING is only what every node that was asked said, and what none has ever said to be due: one that is starting says "not
+ * yet" of a name that nobody else has, since what it stores may be the only copy, and a 404 would be remembered here and by players.
  * When one of them waited for bytes as long as it was allowed to, the next round follows at once. Pure. */
 #ifndef EDGED_ROUND_H
 #define EDGED_ROUND_H

@@ -8,13 +8,14 @@
  * another sibling. So edges that do not agree on whom an object belongs to ask the tier above twice, and never wait for each other: being
  * asked makes an edge the owner.
  *
- * An owner answers within SIBLINGS_WAIT_MS whether it has something or not, and is asked again at once. So one that does not answer stands
- * still, and is not just waiting for the tier above: it is passed over for the next of the ring, and after SIBLINGS_TRIED_MAX of them the
- * edge that misses the object goes up by itself, as it does at once when the owner could not get it. No two siblings are asked at a time.
+ * An owner answers within SIBLINGS_WAIT_MS whether it has something or not, and is asked again at once. So one that does not answer
+ * stands still, and is not just waiting for the tier above: it is passed over for the next of the ring, and after SIBLINGS_TRIED_MAX of
+ * them the edge that misses the object goes up by itself, as it does at once when the owner could not get it. No two siblings are asked
+ * at a time.
  *
- * An owner that has too much to do, as it says itself or shows by not answering, is passed over too: all edges of the site take the same next
- * one, so that the tier above is asked for the object by two of them at most, and not by each. How much such an owner is asked at a time is
- * bounded by breaker.h, as it is of a node above: less and less, and in the end next to nothing until it has answered well.
+ * An owner that has too much to do, as it says itself or shows by not answering, is passed over too: all edges of the site take the same
+ * next one, so that the tier above is asked for the object by two of them at most, and not by each. How much such an owner is asked at a
+ * time is bounded by breaker.h, as it is of a node above: less and less, and in the end next to nothing until it has answered well.
  *
  * The node itself is on the ring when it is among `names` and answers its own HELLO, as the others see it. Loop thread only. */
 #ifndef EDGED_SIBLINGS_H

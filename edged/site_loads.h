@@ -2,10 +2,10 @@
  *
  *   site_loads_open → … site_loads_set_own() about once a second … → site_loads_stop → site_loads_close
  *
- * Each site is asked for "/load" at the address that players use, once in SITE_LOADS_ASK_MS, on a new connection each time: the balancer there
- * gives it to any of its edges, and what they answer is averaged over the last few. So what is measured is what a player would meet, and no
- * tier above needs to know of sites. One that says 503 or 429 is full; one that has not answered for SITE_LOADS_GONE_MS is gone. This edge's own site
- * is there whatever it hears, and at least as full as this edge.
+ * Each site is asked for "/load" at the address that players use, once in SITE_LOADS_ASK_MS, on a new connection each time: the balancer
+ * there gives it to any of its edges, and what they answer is averaged over the last few. So what is measured is what a player would
+ * meet, and no tier above needs to know of sites. One that says 503 or 429 is full; one that has not answered for SITE_LOADS_GONE_MS is
+ * gone. This edge's own site is there whatever it hears, and at least as full as this edge.
  *
  * The loop thread asks; any thread calls site_loads_look(), which takes no lock. */
 #ifndef EDGED_SITE_LOADS_H

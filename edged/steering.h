@@ -1,12 +1,13 @@
-/* steering.h - which site a player is to load from: the steering manifest that DASH (ETSI TS 103 998) and HLS players ask for now and then.
+/* steering.h - which site a player is to load from: the steering manifest that DASH (ETSI TS 103 998) and HLS players ask for now and
+ * then.
  *
- * A site is all edges behind one address. Its viewers stay there while it is not full, for it is the nearest one. Of a full site (its load is
- * full_permille or more) so many of those who ask are sent elsewhere as are too many, and all who come anew; each to a site that is not
- * full, drawn by how much room it has, so that a crowd does not move from one full site to the next. One that was sent away comes back when there
- * is plenty of room at home, a quarter of them at a time. A site that does not answer is named last.
+ * A site is all edges behind one address. Its viewers stay there while it is not full, for it is the nearest one. Of a full site (its
+ * load is full_permille or more) so many of those who ask are sent elsewhere as are too many, and all who come anew; each to a site that
+ * is not full, drawn by how much room it has, so that a crowd does not move from one full site to the next. One that was sent away comes
+ * back when there is plenty of room at home, a quarter of them at a time. A site that does not answer is named last.
  *
- * The manifest of a stream knows one place, STEERING_BASE: wherever it was loaded from. Sites are told as clones of it with another host, so
- * whatever is in a path (a token) goes along, and origins need to know of no site.
+ * The manifest of a stream knows one place, STEERING_BASE: wherever it was loaded from. Sites are told as clones of it with another host,
+ * so whatever is in a path (a token) goes along, and origins need to know of no site.
  *
  * Pure; any thread. chance is drawn by the caller. */
 #ifndef EDGED_STEERING_H

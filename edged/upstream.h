@@ -38,23 +38,24 @@ struct upstream {
 };
 
 struct upstream_ops {
-        /* timeout_ms: of one that is near (rpc_call_far). Asks the first usable node in `stream`'s order that is not in `tried` (only != 0: just
-         * that node); of edges, that have every stream, in the order of what->key; of origins the first owner has what is new, and each of them its
-         * share of what is old. Its id goes to *node. 0: done() will be called, later; ERR_CLOSED: there is none to ask;
-         * ERR_FULL: there is, but it has too much to do already (breaker.h). */
+        /* timeout_ms: of one that is near (rpc_call_far). Asks the first usable node in `stream`'s order that is not in `tried` (only !=
+         * 0: just that node); of edges, that have every stream, in the order of what->key; of origins the first owner has what is new,
+         * and each of them its share of what is old. Its id goes to *node. 0: done() will be called, later; ERR_CLOSED: there is none to
+         * ask; ERR_FULL: there is, but it has too much to do already (breaker.h). */
         int (*fetch)(struct upstream *u, const char *stream, const struct node_set *tried, uint64_t only,
                      const struct fetch *what, unsigned timeout_ms, uint64_t *node, upstream_done *done, void *arg);
         size_t (*live)(struct upstream *u);
-        /* A node that asks here stands below this one, so it is not asked as one that stands above: each would wait for the other. Told again and
-         * again; forgotten UPSTREAM_BELOW_US after the last time. NULL: the tier above never asks here. */
+        /* A node that asks here stands below this one, so it is not asked as one that stands above: each would wait for the other. Told
+         * again and again; forgotten UPSTREAM_BELOW_US after the last time. NULL: the tier above never asks here. */
         void (*asks_here)(struct upstream *u, const char *node_id);
         /* The ids of those that are live or draining, at most max; returns how many. */
         size_t (*nodes)(struct upstream *u, uint64_t *ids, size_t max);
 };
 
 /* names: host:port[,…]; role: what they must be; owners: how many of them have each stream, and are asked first where they are
- * in this node's zone: of edges that is any of them. Those are asked by object, each object of the same one by all that ask here, which is the
- * one that owns it among its siblings too (siblings.h; the ring's walk through the zones comes to the same one). changed is called whenever the number of live nodes may be another. */
+ * in this node's zone: of edges that is any of them. Those are asked by object, each object of the same one by all that ask here, which
+ * is the one that owns it among its siblings too (siblings.h; the ring's walk through the zones comes to the same one). changed is called
+ * whenever the number of live nodes may be another. */
 int upstream_open(struct upstream **out, uv_loop_t *loop, const char *names, enum node_role role, size_t owners,
                   const struct node_identity *self, void (*changed)(void *arg), void *arg);
 void upstream_close(struct upstream *u); /* fetches under way end with ERR_CANCELED during the call */

@@ -44,7 +44,8 @@ static struct waiter *meld(struct waiter *a, struct waiter *b)
         return a;
 }
 
-/* Siblings become one tree: in pairs from the left, then the pairs from the right. Without recursion, as there may be as many as viewers. */
+/* Siblings become one tree: in pairs from the left, then the pairs from the right. Without recursion, as there may be as many as viewers.
+ * */
 static struct waiter *meld_all(struct waiter *first)
 {
         struct waiter *pairs = NULL, *root = NULL;

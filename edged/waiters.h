@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Somebody who wants bytes beyond `have`, or (have == UINT64_MAX) the end. It belongs to the object from a true object_wait() until wake()
- * is called, once, or a true object_leave(). */
+/* Somebody who wants bytes beyond `have`, or (have == UINT64_MAX) the end. It belongs to the object from a true object_wait() until
+ * wake() is called, once, or a true object_leave(). */
 struct waiter {
         uint64_t have;
         int64_t deadline_us;              /* monotonic */

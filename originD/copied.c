@@ -50,8 +50,8 @@ static void dropped(void *arg, int status)
         over(d, status);
 }
 
-/* As in trimming.c: on a disk without a byte left the file goes first. What a crash between leaves is a row of a copied volume without its file,
- * which a start takes for what it is: in the archive alone. */
+/* As in trimming.c: on a disk without a byte left the file goes first. What a crash between leaves is a row of a copied volume without
+ * its file, which a start takes for what it is: in the archive alone. */
 static void row_saved(struct session_wait *w, int status)
 {
         struct dropping *d = (struct dropping *)w;
@@ -93,7 +93,8 @@ static size_t droppable(const struct store *st, const struct session *s, const s
         return count;
 }
 
-/* The oldest first. What is in the archive alone comes before, and there may be months of it: so its end is looked for from the newest on. */
+/* The oldest first. What is in the archive alone comes before, and there may be months of it: so its end is looked for from the newest
+ * on. */
 static void drop_some(struct store *st, struct session *s, uint64_t bytes, unsigned *left)
 {
         for (size_t i = 0; i < s->track_count; i++) {

@@ -15,7 +15,8 @@ struct copied {
         int64_t again_mono_us; /* the disk refused one: none is tried before that */
 };
 
-/* Begins to remove files of so many bytes. Returns how many are on their way, those of recordings that are being read for it among them. */
+/* Begins to remove files of so many bytes. Returns how many are on their way, those of recordings that are being read for it among them.
+ * */
 uint64_t copied_make_room(struct store *st, uint64_t bytes);
 
 #endif

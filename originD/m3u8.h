@@ -1,4 +1,5 @@
-/* m3u8.h - writes the lines of an HLS playlist. The text grows as it must; a second's lines are written without printf, as a day has 86,400 of them.
+/* m3u8.h - writes the lines of an HLS playlist. The text grows as it must; a second's lines are written without printf, as a day has
+ * 86,400 of them.
  *
  *   zeroed → m3u8_…() → m3u8_end() */
 #ifndef ORIGIND_M3U8_H

@@ -1,7 +1,7 @@
 /* The HLS multivariant playlist (RFC 8216bis, 4.4.6): which tracks there are. What each has is told by playlist.c.
  *
- * Each rung of the picture is a variant with the sound that suits it: the best one that is no more than an eighth of its rate, so that who can
- * afford 600 kbit/s is not sent the sound of those who can afford 5 Mbit/s. Sounds are groups of one rendition each. A broadcast
+ * Each rung of the picture is a variant with the sound that suits it: the best one that is no more than an eighth of its rate, so that
+ * who can afford 600 kbit/s is not sent the sound of those who can afford 5 Mbit/s. Sounds are groups of one rendition each. A broadcast
  * without a picture has a variant for each sound. */
 #include <inttypes.h>
 

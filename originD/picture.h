@@ -1,8 +1,8 @@
 /* picture.h - the still pictures of a session: which there is for a second, for its poster, and their playlist.
  *
- * The track (PICTURES_TRACK) has a segment for each second; that of a second with a new picture is one chunk with a JPEG file in it, the others
- * have a sample without bytes. So the picture of a second is found by going back. Players are given names of pictures as often as new
- * ones are made, and need not go back. Pure; loop thread. */
+ * The track (PICTURES_TRACK) has a segment for each second; that of a second with a new picture is one chunk with a JPEG file in it, the
+ * others have a sample without bytes. So the picture of a second is found by going back. Players are given names of pictures as often as
+ * new ones are made, and need not go back. Pure; loop thread. */
 #ifndef ORIGIND_PICTURE_H
 #define ORIGIND_PICTURE_H
 
@@ -20,7 +20,8 @@ bool picture_in_segment(const uint8_t *data, size_t len, size_t *from, size_t *l
 /* The second whose picture is shown for the session: the newest, or of a recording one in the middle. */
 uint32_t picture_of_session(const struct session *s, const struct track *t);
 
-/* The playlist of pictures for players of HLS that know of them (EXT-X-IMAGES-ONLY, as Roku and DASH-IF have it). The caller's to unref. */
+/* The playlist of pictures for players of HLS that know of them (EXT-X-IMAGES-ONLY, as Roku and DASH-IF have it). The caller's to unref.
+ * */
 struct buf *picture_playlist(const struct session *s, const struct track *t, const struct manifest_options *o);
 
 #endif

@@ -7,8 +7,8 @@
  *
  * Volumes of all tracks are cut at the same segments, so a part needs the indexes of its own volumes only (index.h).
  *
- * Segments stand in the mdat as they are stored, the boxes of their chunks with them: nobody looks at what no sample is said to be, and it is
- * one byte in a hundred. So nothing is rewritten, and where everything lies follows from the indexes and the length of the header:
+ * Segments stand in the mdat as they are stored, the boxes of their chunks with them: nobody looks at what no sample is said to be, and
+ * it is one byte in a hundred. So nothing is rewritten, and where everything lies follows from the indexes and the length of the header:
  * any range of the file can be answered, and an interrupted download goes on. Whoever reads does
  *
  *   recording_header()                                  once: its length is where the first part begins

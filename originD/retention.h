@@ -5,8 +5,8 @@
  * `recording` is configuration by stream, the first entry whose "match" fits decides (common/pattern.h):
  *     {"match": "cam-*", "rewind": "all" | SECONDS, "live": "none" | "all" | SECONDS, "after_s": N, "after_bytes": N}
  * rewind: how far back a live viewer can go. live: how much of a broadcast that goes on is kept, "none" being what rewind needs, which is
- * the least. after_s: how long after its end (0: for ever), after_bytes: of all recordings of the stream (0: no bound). What is left out is
- * time_shift_s, "all", retention_s and no bound.
+ * the least. after_s: how long after its end (0: for ever), after_bytes: of all recordings of the stream (0: no bound). What is left out
+ * is time_shift_s, "all", retention_s and no bound.
  *
  * Age is told by a clock that cannot jump (age_clock.h), and of all recordings no more than a share goes in a minute for their age.
  * Loop thread. */
@@ -39,16 +39,16 @@ struct retention {
 
 int retention_check_config(const void *value, char *why, size_t why_cap); /* of `recording` */
 
-/* How far back viewers of the live stream can go: what manifests state. RETENTION_REWIND_ALL_S: to its beginning. A full disk may take what is
- * beyond time_shift_s all the same (room.h). */
+/* How far back viewers of the live stream can go: what manifests state. RETENTION_REWIND_ALL_S: to its beginning. A full disk may take
+ * what is beyond time_shift_s all the same (room.h). */
 #define RETENTION_REWIND_ALL_S (366 * 86400)
 int64_t retention_rewind_s(const struct store *st, const char *stream);
 
 /* Removes what is due now, by age_clock.h's time. Returns how many recordings. */
 size_t retention_sweep(struct store *st, int64_t now_us);
 
-/* For room.h: the oldest recording of which something is here and that may go now, NULL: none; its removal, which returns how many bytes it
- * brings; and how many may go at once. */
+/* For room.h: the oldest recording of which something is here and that may go now, NULL: none; its removal, which returns how many bytes
+ * it brings; and how many may go at once. */
 struct session *retention_oldest(const struct store *st);
 uint64_t retention_remove_for_room(struct store *st, struct session *s);
 unsigned retention_at_once(const struct store *st);

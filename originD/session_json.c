@@ -126,8 +126,8 @@ struct buf *session_to_json(const struct session *s)
                 json_object_set_new(head, "long_parts", json_true());
         if (s->captions)
                 json_object_set_new(head, "captions", json_true());
-        /* Cues are the session's and up to 70 KB, which a start does not read: they go with the tracks, as a member of the first one, for a version that
-         * does not know them passes members by, and no others. */
+        /* Cues are the session's and up to 70 KB, which a start does not read: they go with the tracks, as a member of the first one, for
+         * a version that does not know them passes members by, and no others. */
         json_t *cues = json_array_size(tracks) ? cues_to_json(s->cues) : NULL;
         if (cues)
                 json_object_set_new(json_array_get(tracks, 0), "cues", cues);

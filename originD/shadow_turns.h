@@ -5,8 +5,8 @@
  * so every owner of the stream stores the leader's chunk as long as it is in time and connected. And one that the log did not
  * take since it goes on from another chunk than what stands there (ERR_NOT_YET), for SHADOW_TURNS_FIT_MS, until the place is
  * filled by the other writer. And one that has overtaken the one that its writer sent before it, for SHADOW_TURNS_ORDER_MS.
- * A shadow's that waited for one of the latter waits for the leader after it, for the leader's time begins when the place is the next one.
- * What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
+ * A shadow's that waited for one of the latter waits for the leader after it, for the leader's time begins when the place is the next
+ * one. What stands where is the log's to say; a wrong guess here costs only time. Loop thread only. */
 #ifndef ORIGIND_SHADOW_TURNS_H
 #define ORIGIND_SHADOW_TURNS_H
 

@@ -228,8 +228,8 @@ void space_tick(struct store *st, int64_t now_mono_us)
                 return;
         sp->measuring = true;
         sp->measured_mono_us = now_mono_us;
-        /* A job that takes long, a large volume that is read again to be closed, may be the only write. That the disk does not hang the write
-         * on trial tells, by coming back. */
+        /* A job that takes long, a large volume that is read again to be closed, may be the only write. That the disk does not hang the
+         * write on trial tells, by coming back. */
         bool silent = sp->hanging_us >= SPACE_HANG_US / 2;
         bool idle = is_idle(st, now_mono_us);
         disk_space(st->loop, st->options.data_dir, st->folder, st->why_full || sp->doubted || silent || idle, measured, st);

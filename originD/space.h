@@ -24,8 +24,8 @@
 #include "common/clock.h"
 
 #define SPACE_TRIES 3
-/* A volume begins with two files, of each track at the same time, and each save makes one. With one left the file of the write on trial can
- * be made and the next volume cannot: the disk would be full and not full in turn. */
+/* A volume begins with two files, of each track at the same time, and each save makes one. With one left the file of the write on trial
+ * can be made and the next volume cannot: the disk would be full and not full in turn. */
 #define SPACE_FILES_MIN 64
 #define SPACE_TOLD_US (60 * US_PER_S)
 #define SPACE_IDLE_US (10 * US_PER_S)

@@ -1,4 +1,5 @@
-/* The start: what the threads of startup.c found goes into the store, in slices of the loop; and what could not be read then is tried again. */
+/* The start: what the threads of startup.c found goes into the store, in slices of the loop; and what could not be read then is tried
+ * again. */
 #include "originD/store_impl.h"
 
 #include <stdlib.h>

@@ -8,7 +8,8 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-/* ---- text: written as it goes, since a tree of a thousand live streams, of seven tracks each, would stop the loop for 20 ms --------- */
+/* ---- text: written as it goes, since a tree of a thousand live streams, of seven tracks each, would stop the loop for 20 ms ---------
+ * */
 
 struct text {
         FILE *file;

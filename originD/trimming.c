@@ -65,8 +65,8 @@ static void remove_volume(struct trimming *t, struct session *s)
                 volume_gone(t, 0); /* they go with the rest of the recording */
 }
 
-/* On a disk that has no byte left nothing can be saved before something is removed. Then the files go first, and the list is saved as soon
- * as it can be (store.c tries four times a second). What a crash between leaves is a row without files: a volume that is
+/* On a disk that has no byte left nothing can be saved before something is removed. Then the files go first, and the list is saved as
+ * soon as it can be (store.c tries four times a second). What a crash between leaves is a row without files: a volume that is
  * lacking, until it goes again or another origin brings it. */
 static void volume_forgotten(struct session_wait *w, int status)
 {
@@ -170,8 +170,8 @@ void trimming_sweep(struct store *st, struct session *s, int64_t window_us)
 
 /* ---- for room ------------------------------------------------------------------------------------------------------ */
 
-/* The first one that makes room. What is in the archive alone makes none, and what the archive has too need not be lost for it (copied.h).
- * Of the former there are months, so where they come first the others are looked for from the end on. */
+/* The first one that makes room. What is in the archive alone makes none, and what the archive has too need not be lost for it
+ * (copied.h). Of the former there are months, so where they come first the others are looked for from the end on. */
 static const struct volume_row *first_here(const struct store *st, const struct chunk_log *log)
 {
         const struct volumes *v = &log->closed;

@@ -16,10 +16,10 @@
  * that began and was over within the death of the only origin.) A file that cannot be read, or not all of it, is kept as
  * events.json.unreadable-TIME, and is never written over.
  *
- * What is bounded. WEBHOOKS_WAITING_MAX events wait, for WEBHOOKS_AGE_MAX_US at most; what goes then is counted and logged. A server that does
- * not answer, or answers 5xx, 408, 425 or 429, is asked again after an exponential pause with full jitter, up to
- * WEBHOOKS_PAUSE_MAX_US; an event it refuses (any other status but 2xx) is given up after WEBHOOKS_REFUSALS_MAX times and holds up only its own stream.
- * Events of one stream are sent in their order. Loop thread only. */
+ * What is bounded. WEBHOOKS_WAITING_MAX events wait, for WEBHOOKS_AGE_MAX_US at most; what goes then is counted and logged. A server that
+ * does not answer, or answers 5xx, 408, 425 or 429, is asked again after an exponential pause with full jitter, up to
+ * WEBHOOKS_PAUSE_MAX_US; an event it refuses (any other status but 2xx) is given up after WEBHOOKS_REFUSALS_MAX times and holds up only
+ * its own stream. Events of one stream are sent in their order. Loop thread only. */
 #ifndef ORIGIND_WEBHOOKS_H
 #define ORIGIND_WEBHOOKS_H
 

@@ -5,9 +5,9 @@
  * whatever an older writer still sends is ERR_FENCED. A shadow, which joins the generation as the node that claimed it, is
  * that same writer to all of this; only shadow_turns.h knows that they are two. What another origin may have in between is asked
  * for first: a JOIN is answered, and a chunk that comes too soon is judged, after the session was compared. A CLAIM of an
- * origin that just started waits until it is settled: what lives here may have ended elsewhere meanwhile. A PUT is judged, held while what comes
- * before it is copied from another origin (catch_up.h) and while it is another writer's turn (shadow_turns.h), appended, answered
- * (writers_put.c). Loop thread. */
+ * origin that just started waits until it is settled: what lives here may have ended elsewhere meanwhile. A PUT is judged, held while
+ * what comes before it is copied from another origin (catch_up.h) and while it is another writer's turn (shadow_turns.h), appended,
+ * answered (writers_put.c). Loop thread. */
 #ifndef ORIGIND_WRITERS_H
 #define ORIGIND_WRITERS_H
 

@@ -118,8 +118,8 @@ static void take_proxys_time(struct session *s)
         s->opening_skew_us = 0;
 }
 
-/* By both clocks the session is in the future: they were set back, or its broadcaster had sent faster than real time, and now somebody else
- * begins. What comes would lie before what is stored, and be left out until the clocks are there. */
+/* By both clocks the session is in the future: they were set back, or its broadcaster had sent faster than real time, and now somebody
+ * else begins. What comes would lie before what is stored, and be left out until the clocks are there. */
 static void take_time_from_end(struct session *s, int64_t theirs_us, int64_t end_us)
 {
         log_warn("session=%s stream=%s ahead_ms=%" PRId64 " msg=\"the session is ahead of our clock and of the proxy's; the stream keeps its time\"",

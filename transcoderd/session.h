@@ -10,8 +10,8 @@
  *   GONE      freed
  *
  * What happens sets a field; session_run() then makes the transitions that follow from it. session.c is the session's
- * life, beginnings.c says whose turn it is to begin, pace.c how fast each encodes, sessions.c has what goes for all; broadcaster.c says which broadcaster is active; both know nothing of proxies.c, where what the proxies say comes in.
- * Loop thread only.
+ * life, beginnings.c says whose turn it is to begin, pace.c how fast each encodes, sessions.c has what goes for all; broadcaster.c says
+ * which broadcaster is active; both know nothing of proxies.c, where what the proxies say comes in. Loop thread only.
  *
  * A node that is to leave (sessions_drain) says `draining` and goes on with what is fed, until the proxy has opened the
  * stream at another node, which shows here as ERR_FENCED, or drain_ms have passed: then it leaves the session as it is, to

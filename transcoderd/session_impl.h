@@ -1,5 +1,5 @@
-/* session_impl.h - the inside of sessions: session.c has the life of one, beginnings.c whose turn it is to begin and whether there is room,
- * pace.c how fast each encodes and what its proxy may send, sessions.c what goes for all of them. Included by nothing else. */
+/* session_impl.h - the inside of sessions: session.c has the life of one, beginnings.c whose turn it is to begin and whether there is
+ * room, pace.c how fast each encodes and what its proxy may send, sessions.c what goes for all of them. Included by nothing else. */
 #ifndef TRANSCODERD_SESSION_IMPL_H
 #define TRANSCODERD_SESSION_IMPL_H
 

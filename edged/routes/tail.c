@@ -1,4 +1,5 @@
-/* tail.c - a track as one answer without an end (edged/tail.h): the init segment is found as any object is, and when it is there the rest follows. */
+/* tail.c - a track as one answer without an end (edged/tail.h): the init segment is found as any object is, and when it is there the rest
+ * follows. */
 #include "edged/tail.h"
 
 #include "common/clock.h"

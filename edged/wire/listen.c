@@ -28,8 +28,8 @@ int listen_open(const char *address, int port, bool beside)
                 return -1;
         }
         /* Of who reads slowly the kernel would take all that is to be sent, up to 4 MB a connection. So it takes what is under way and a
-         * little more, and the rest stays the cache's, of which there is one for all. It takes 64 kB at once when it takes any: so who reads
-         * nothing has that, and with less than 32 kB it would not be less. Connections inherit these options. */
+         * little more, and the rest stays the cache's, of which there is one for all. It takes 64 kB at once when it takes any: so who
+         * reads nothing has that, and with less than 32 kB it would not be less. Connections inherit these options. */
         int on = 1, shared = beside, unsent = UNSENT_BYTES, fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
                   setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof(shared)) == 0 &&

@@ -104,7 +104,8 @@ void output_last(struct output *o)
                 o->line_len = put(o->line, o->line_len, "0\r\n\r\n");
 }
 
-/* What is left of the four to be sent by the next call, as a vector: if the bytes go from their file, what comes before them, or behind. */
+/* What is left of the four to be sent by the next call, as a vector: if the bytes go from their file, what comes before them, or behind.
+ * */
 static int parts_left(const struct output *o, bool by_file, struct iovec left[PARTS])
 {
         struct iovec all[PARTS] = {{(void *)(uintptr_t)o->head, o->head_len},
@@ -162,8 +163,9 @@ static ssize_t send_record(const struct output *o, struct tls *tls, size_t *want
         return tls_send(tls, left, count, o->sent + all == length_of(o), wanted);
 }
 
-/* sendfile() hands over 64 kB at a time and says that more follows, and so do we of what goes before a file, and of all records but the last.
- * Where a segment is as long as that (loopback: 64 kB) the kernel keeps it back then, and when it takes no more it waits for what it keeps. */
+/* sendfile() hands over 64 kB at a time and says that more follows, and so do we of what goes before a file, and of all records but the
+ * last. Where a segment is as long as that (loopback: 64 kB) the kernel keeps it back then, and when it takes no more it waits for what
+ * it keeps. */
 static enum output_says full(const struct output *o, int fd, bool by_record)
 {
         if (by_record || o->file != NO_FILE)

@@ -3,9 +3,9 @@
  *   OUTPUT idle → output_answer() → output_send() until it is OUTPUT_SENT → idle
  *                                   of a growing one: → output_piece() → output_send() … → output_last() → output_send() → idle
  *
- * Head and bytes are references up to the kernel (sendmsg with a vector), which makes its copy of them: an answer is one system call. Bytes
- * that lie in pages (edged/pages.h) and are many go without that copy, by a call of their own (sendfile). Where TLS is not the kernel's
- * (tls.h) they go record by record instead. The thread's of the connection; no lock. */
+ * Head and bytes are references up to the kernel (sendmsg with a vector), which makes its copy of them: an answer is one system call.
+ * Bytes that lie in pages (edged/pages.h) and are many go without that copy, by a call of their own (sendfile). Where TLS is not the
+ * kernel's (tls.h) they go record by record instead. The thread's of the connection; no lock. */
 #ifndef EDGED_WIRE_SEND_H
 #define EDGED_WIRE_SEND_H
 

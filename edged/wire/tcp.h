@@ -12,9 +12,9 @@ struct tcp_path {
         uint64_t kbps;
         uint32_t rtt_us; /* smoothed */
 };
-/* The rate at which the peer acknowledged what was sent, kbit/s, at most TCP_KBPS_MAX, and the round trip; 0 if unknown. Of a connection that always had
- * more to send, what the path carries. Of one that had not, less: the most that was seen since it last had, and a burst of some tens
- * of kilobytes is enough for that to be near (tcp_rate.c of the kernel). */
+/* The rate at which the peer acknowledged what was sent, kbit/s, at most TCP_KBPS_MAX, and the round trip; 0 if unknown. Of a connection
+ * that always had more to send, what the path carries. Of one that had not, less: the most that was seen since it last had, and a burst
+ * of some tens of kilobytes is enough for that to be near (tcp_rate.c of the kernel). */
 void tcp_path(int fd, struct tcp_path *out);
 int tcp_unsent_bytes(int fd); /* in the send queue, sent or not, and not acknowledged */
 

@@ -117,7 +117,8 @@ struct tls *tls_begin(SSL *ssl, struct conn *c)
         BIO_set_app_data(bio, t);
         SSL_set_bio(ssl, bio, bio);
         SSL_set_read_ahead(ssl, 1); /* else each record is two calls, its head and the rest */
-        /* After records without bytes of HTTP it comes back, for others have their turn. What is sent again after EAGAIN may lie elsewhere. */
+        /* After records without bytes of HTTP it comes back, for others have their turn. What is sent again after EAGAIN may lie
+         * elsewhere. */
         SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
         SSL_set_mode(ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
         /* Without it OpenSSL does not ask the kernel, with it on a kernel that cannot it goes on by itself. */

@@ -8,9 +8,9 @@
  * copies a record's bytes and encrypts the copy, which goes to the kernel with the announcement that there is more, so that packets do
  * not end where records do. Reading is OpenSSL's in both cases.
  *
- * OpenSSL reads and writes by the methods of its own sockets, with three things changed: what the kernel is known not to have is not asked
- * for, what it is known not to take not offered, and the announcement. No more than TLS_SILENT_MAX bytes are taken in which there is none
- * of HTTP, in the handshake or later. No early data.
+ * OpenSSL reads and writes by the methods of its own sockets, with three things changed: what the kernel is known not to have is not
+ * asked for, what it is known not to take not offered, and the announcement. No more than TLS_SILENT_MAX bytes are taken in which there
+ * is none of HTTP, in the handshake or later. No early data.
  *
  * Thread of the connection only. */
 #ifndef EDGED_WIRE_TLS_H
@@ -31,16 +31,16 @@ struct tls;
 struct tls *tls_begin(SSL *ssl, struct conn *c); /* takes ssl; c outlives it */
 void tls_free(struct tls **t);                   /* NULL is fine. Says nothing to the viewer */
 
-/* WAIT: until the kernel tells that it has more, or takes more. PLAIN: it is HTTP what comes, without TLS. BROKEN: *why says what was wrong, a
- * fixed text, and the viewer was told. */
+/* WAIT: until the kernel tells that it has more, or takes more. PLAIN: it is HTTP what comes, without TLS. BROKEN: *why says what was
+ * wrong, a fixed text, and the viewer was told. */
 enum tls_says { TLS_OPEN, TLS_WAIT, TLS_PLAIN, TLS_BROKEN };
 enum tls_says tls_shake(struct tls *t, const char **why);
 
 bool tls_by_kernel(const struct tls *t);
 bool tls_is_resumed(const struct tls *t); /* by a ticket */
 
-/* As recv() on a socket that does not block: with EINTR there was something for OpenSSL alone. 0: the viewer has ended it, or sent what is
- * not acceptable. */
+/* As recv() on a socket that does not block: with EINTR there was something for OpenSSL alone. 0: the viewer has ended it, or sent what
+ * is not acceptable. */
 ssize_t tls_recv(struct tls *t, void *dst, size_t cap);
 
 /* As sendmsg(), of as much as goes into one record; *wanted is how much that is. After EAGAIN the same bytes must come again. is_last: no

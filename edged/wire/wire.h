@@ -15,10 +15,10 @@
  * What has no answer yet is held: the request waits for wire_wake(), which any thread may call, and its thread is told by an eventfd,
  * once for all that are woken before it looks. They go on in the order in which they were woken.
  *
- * Who closes while he is held looks like one who only closes his own side (shutdown(SHUT_WR)), and a seat is not kept for whom nobody may be
- * there any more. So he is told "100 Continue", which every client of HTTP/1.1 has to know (RFC 9110, 15.2): of one who has gone the kernel
- * says so by a reset, a round trip later, and the other one has his answer; so he has if the answer began after that, which tells as well. Who
- * closes in the middle of it has gone, and so has one with HTTP/1.0 or TLS, who cannot be told.
+ * Who closes while he is held looks like one who only closes his own side (shutdown(SHUT_WR)), and a seat is not kept for whom nobody may
+ * be there any more. So he is told "100 Continue", which every client of HTTP/1.1 has to know (RFC 9110, 15.2): of one who has gone the
+ * kernel says so by a reset, a round trip later, and the other one has his answer; so he has if the answer began after that, which tells
+ * as well. Who closes in the middle of it has gone, and so has one with HTTP/1.0 or TLS, who cannot be told.
  *
  * A second port speaks TLS (shake.c, tls.h): what is between the socket and HTTP there is all that differs.
  *
@@ -78,8 +78,8 @@ struct wire_ops {
         void (*body)(struct request *r, const char *bytes, size_t len);
         void (*begin)(struct request *r);
         void (*go_on)(struct request *r);
-        /* The next piece of an answer that grows: > 0 bytes of *piece (a reference) from *off, *last: there will be no more. 0: it was held.
-         * ERR_CLOSED: that was all. Another: it will not come to its end. */
+        /* The next piece of an answer that grows: > 0 bytes of *piece (a reference) from *off, *last: there will be no more. 0: it was
+         * held. ERR_CLOSED: that was all. Another: it will not come to its end. */
         ssize_t (*more)(struct request *r, struct buf **piece, size_t *off, bool *last);
         bool (*leave)(struct request *r); /* it is held, and its viewer has gone. true: nobody will wake it; false: somebody does just now */
         bool (*lost)(struct request *r); /* what it is being sent was taken away: asked after wire_end_lost() */

@@ -64,17 +64,17 @@ void archive_close(struct archive **a, void (*closed)(void *arg), void *arg); /*
 
 int archive_put(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg);
 
-/* Fills `into` from this place of a volume's mp4, by the index file that is here (v's idx_path; of v only that and the name are looked at):
- * what comes is held against the checksums of its chunks. ERR_CORRUPT: it is something else, or the index file cannot be read. A reference
- * is held until done(). */
+/* Fills `into` from this place of a volume's mp4, by the index file that is here (v's idx_path; of v only that and the name are looked
+ * at): what comes is held against the checksums of its chunks. ERR_CORRUPT: it is something else, or the index file cannot be read. A
+ * reference is held until done(). */
 int archive_read(struct archive *a, const struct archive_volume *v, uint64_t from, struct buf *into, archive_done *done, void *arg);
 
 /* All of a volume's mp4 into the file v->mp4_path, durable; what is there of that name is written over. ERR_CORRUPT: it is not
  * of these bytes and this checksum; ERR_NOSPACE, ERR_IO, ERR_LIMIT: the file cannot be written. On an error there is no file. */
 int archive_fetch(struct archive *a, const struct archive_volume *v, archive_done *done, void *arg);
 
-/* All objects whose names begin so; below ARCHIVE_ALL: of volumes of smaller numbers only (begin is "STREAM/SESSION/TRACK/" then). 0 also when
- * there are none. */
+/* All objects whose names begin so; below ARCHIVE_ALL: of volumes of smaller numbers only (begin is "STREAM/SESSION/TRACK/" then). 0 also
+ * when there are none. */
 int archive_remove(struct archive *a, const char *begin, uint32_t below, archive_done *done, void *arg);
 
 struct archive_stats {

@@ -178,8 +178,8 @@ static bool remove_objects(struct discards *r, const char *track, uint32_t below
         return !rc;
 }
 
-/* Of a track that is here: what is before the first volume that any owner keeps; it may have been cut back meanwhile, which would make that
- * one an earlier one. */
+/* Of a track that is here: what is before the first volume that any owner keeps; it may have been cut back meanwhile, which would make
+ * that one an earlier one. */
 static bool remove_before(struct discards *r, const struct session *s, const struct before *b)
 {
         const struct track *t = session_track(s, b->track);

@@ -1,13 +1,14 @@
-/* discards.h - what the archive has of recordings that are gone, or of their volumes that retention removed while they were live, goes as well.
+/* discards.h - what the archive has of recordings that are gone, or of their volumes that retention removed while they were live, goes as
+ * well.
  *
  *   discards_open → discards_link → discards_stop → when discards_idle() discards_close
  *   discards_note()      a recording is about to be removed here. After a crash in the midst of that nothing else may be left to say so
  *   discards_add()       it was removed here, or volumes of it were, and may have objects there
  *
  * Owners share the objects, and may remove a recording, or a volume, at different times: by age, by policies that differ, or since one of
- * their disks is full. So once it is gone here the others are asked for it (/peer/session/…): who still has it sees to the objects when its
- * own copy goes. Of one that is here without its first volumes the objects before the first volume that anybody keeps go. Each asks after
- * its own copy went, so the last one finds nobody; while one that was seen is away, nothing is removed. What waits is a note, a
+ * their disks is full. So once it is gone here the others are asked for it (/peer/session/…): who still has it sees to the objects when
+ * its own copy goes. Of one that is here without its first volumes the objects before the first volume that anybody keeps go. Each asks
+ * after its own copy went, so the last one finds nobody; while one that was seen is away, nothing is removed. What waits is a note, a
  * file in DATA_DIR/.archive/, so that a start goes on with it. One at a time. Loop thread only, but for discards_note(). */
 #ifndef ORIGIND_ARCHIVE_DISCARDS_H
 #define ORIGIND_ARCHIVE_DISCARDS_H

@@ -27,8 +27,9 @@ struct transfer {
         uint64_t moved;
 };
 
-/* 0, or what s3.h's functions say. ERR_CORRUPT: what came are not the bytes that were stored, or the file that was to go is not; ERR_CONFLICT:
- * another object has this name. Of files here: ERR_NOT_FOUND, ERR_NOSPACE, ERR_LIMIT, otherwise ERR_IO. stop ends it: ERR_CANCELED. */
+/* 0, or what s3.h's functions say. ERR_CORRUPT: what came are not the bytes that were stored, or the file that was to go is not;
+ * ERR_CONFLICT: another object has this name. Of files here: ERR_NOT_FOUND, ERR_NOSPACE, ERR_LIMIT, otherwise ERR_IO. stop ends it:
+ * ERR_CANCELED. */
 int transfer_try(struct transfer *t, struct s3 *s, const atomic_bool *stop);
 void transfer_free(struct transfer *t); /* what it holds */
 

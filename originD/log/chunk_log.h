@@ -47,8 +47,8 @@ struct chunk_append {
         int64_t after_us;     /* so far the track has to be stored; 0: no matter */
         struct buf *bytes;    /* the caller's reference */
         /* 0: stored, now or before. ERR_ORDER, ERR_PROTO (not a chunk), ERR_CONFLICT (its time is not what was said),
-         * ERR_NOT_YET (the last chunk is not `previous`; or, early, the track is not stored up to after_us), ERR_LIMIT, ERR_NOSPACE, ERR_FENCED, ERR_CLOSED (ended), ERR_FULL,
-         * ERR_IO: the log is unchanged. */
+         * ERR_NOT_YET (the last chunk is not `previous`; or, early, the track is not stored up to after_us), ERR_LIMIT, ERR_NOSPACE,
+         * ERR_FENCED, ERR_CLOSED (ended), ERR_FULL, ERR_IO: the log is unchanged. */
         void (*done)(struct chunk_append *a, int status);
         bool again; /* at done(): it was stored before */
         bool early; /* at done(), of ERR_NOT_YET */
@@ -174,8 +174,8 @@ void chunk_log_not_brought(struct chunk_log *log, uint32_t number, int64_t again
 bool chunk_log_want_file(struct chunk_log *log, uint32_t number, int64_t until_mono_us);
 void chunk_log_let_go(struct chunk_log *log, uint32_t number);
 
-/* Whether the log can be cut from the segment on (UINT32_MAX: be opened again): what it goes on with then has to be here. Where that is in the
- * archive it is wanted from now on: ask again later. */
+/* Whether the log can be cut from the segment on (UINT32_MAX: be opened again): what it goes on with then has to be here. Where that is
+ * in the archive it is wanted from now on: ask again later. */
 bool chunk_log_may_cut(struct chunk_log *log, uint32_t segment);
 
 /* What is appended next does not go on from the end: the rest of the open volume is elsewhere. It is DAMAGED from here on. */

@@ -11,9 +11,9 @@
  *   disk_stop()  after uv_run() has returned and before uv_loop_close(): what is queued is done and told, the threads are
  *                joined. The next job may be of another loop.
  *
- * Status: 0, or errno by err_from_errno(): ERR_NOSPACE (disk, quota or file size limit), ERR_NOT_FOUND (there is no such file, and nothing
- * else means that), ERR_LIMIT (no descriptor or memory left), ERR_DENIED, ERR_READ_ONLY, ERR_IO. Paths are copied. Jobs may overtake each
- * other: who needs an order starts the next one from done(). Loop thread only; what a job calls on its thread is file.h. */
+ * Status: 0, or errno by err_from_errno(): ERR_NOSPACE (disk, quota or file size limit), ERR_NOT_FOUND (there is no such file, and
+ * nothing else means that), ERR_LIMIT (no descriptor or memory left), ERR_DENIED, ERR_READ_ONLY, ERR_IO. Paths are copied. Jobs may
+ * overtake each other: who needs an order starts the next one from done(). Loop thread only; what a job calls on its thread is file.h. */
 #ifndef ORIGIND_DISK_H
 #define ORIGIND_DISK_H
 

@@ -73,8 +73,8 @@ int volume_look(const struct volume_track *t, uint32_t number, enum volume_check
 /* Opens the files of a volume that goes on, as they were left: so long, with so many chunks. ERR_CORRUPT: they are not. */
 int volume_reopen(const struct volume_track *t, uint32_t number, uint64_t bytes, uint32_t chunks, struct volume_files *out);
 
-/* The index of a closed volume of these sums, by its index file alone: the mp4 may be elsewhere. ERR_CORRUPT: that file is not whole, or not
- * there. */
+/* The index of a closed volume of these sums, by its index file alone: the mp4 may be elsewhere. ERR_CORRUPT: that file is not whole, or
+ * not there. */
 int volume_read_index(const struct volume_track *t, uint32_t number, const struct volume_sum *sum, struct index *out);
 
 /* Forgets everything from the segment on, of a volume that is open for appending, and says what is left; but for the chunks that

@@ -6,9 +6,10 @@
  *   catch_up_stop    what is under way ends soon; those who wait are answered
  *   catch_up_close   after that
  * A peer that comes up, or up again, is compared with in full: what ended there page after page, and in between, every half
- * second, what is live: all of it every few seconds, in pages, and what has moved in between. What is live here and not among that is asked for by its name, for a session that ended elsewhere must not
- * be claimed again. All peers are compared with every few seconds as to what is live or ended lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of its
- * stream's owners, of all origins seen since the start; otherwise it is only known where to ask for it. Loop thread only. */
+ * second, what is live: all of it every few seconds, in pages, and what has moved in between. What is live here and not among that is
+ * asked for by its name, for a session that ended elsewhere must not be claimed again. All peers are compared with every few seconds as
+ * to what is live or ended lately. Live sessions are copied first, then the newest. A session that is not here is taken if this is one of
+ * its stream's owners, of all origins seen since the start; otherwise it is only known where to ask for it. Loop thread only. */
 #ifndef ORIGIND_CATCH_UP_H
 #define ORIGIND_CATCH_UP_H
 

@@ -38,7 +38,8 @@ enum compare_end {
 };
 enum compare_end compare_end(const struct session *s, const struct peer_session *theirs);
 
-/* Whether there is anything to do; a session that ended here has to be loaded for it, unless theirs is only a head. exact: also for what the writer's next PUT will make good. */
+/* Whether there is anything to do; a session that ended here has to be loaded for it, unless theirs is only a head. exact: also for what
+ * the writer's next PUT will make good. */
 bool compare_lacks(struct session *s, const struct peer_session *theirs, bool exact);
 
 #endif

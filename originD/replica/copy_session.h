@@ -4,9 +4,9 @@
  *   copy_session_stop    it ends as soon as what it has under way is back
  *
  * In passes: ask what the other has now, its volumes page by page, the newest first; of each track that lacks something, all of them
- * at a time, cut what the other's newer writers replaced, take over the eras, then segment after segment from the own end on. A pass that finds nothing lacking ends it, and the
- * session too if it ended there. A writer may go on meanwhile: the log's order decides, nothing is stored twice.
- * Loop thread only. */
+ * at a time, cut what the other's newer writers replaced, take over the eras, then segment after segment from the own end on. A pass that
+ * finds nothing lacking ends it, and the session too if it ended there. A writer may go on meanwhile: the log's order decides, nothing is
+ * stored twice. Loop thread only. */
 #ifndef ORIGIND_COPY_SESSION_H
 #define ORIGIND_COPY_SESSION_H
 

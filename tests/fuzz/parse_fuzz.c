@@ -1,4 +1,5 @@
-/* Heads of requests: whatever comes, what is taken lies in what came, ends where it should, and the same bytes in two pieces say the same. */
+/* Heads of requests: whatever comes, what is taken lies in what came, ends where it should, and the same bytes in two pieces say the
+ * same. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

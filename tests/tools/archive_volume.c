@@ -4,7 +4,8 @@
  *     put NAME MP4 IDX [CRC32C]       the checksum to be told, if not the file's
  *     read NAME FROM LEN TO_FILE MP4  what is to come of it is what the file has there
  *     remove BEGIN [BELOW]            all objects whose names begin so, of volumes of smaller numbers only
- * --stop-after closes the archive in the midst of it. Prints "ok" or "ERROR: words", how many bytes went over the network, and how long it took. */
+ * --stop-after closes the archive in the midst of it. Prints "ok" or "ERROR: words", how many bytes went over the network, and how long
+ * it took. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

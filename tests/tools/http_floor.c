@@ -3,8 +3,8 @@
  *   http_floor --port P --bytes N [--pages] [--pieces K --every MS] [--after MS]
  *
  * One thread, one epoll, one receive and one send a request. Whatever is asked for, the answer is the same: N bytes with their
- * length; or, with --pieces, one chunk every MS milliseconds from the first request on. --after: the first bytes are there so long after the
- * first request, as if they came from far away. --pages hands references to pages of a file in memory (sendfile) instead of a copy.
+ * length; or, with --pieces, one chunk every MS milliseconds from the first request on. --after: the first bytes are there so long after
+ * the first request, as if they came from far away. --pages hands references to pages of a file in memory (sendfile) instead of a copy.
  * Says "ready" when it listens; until it is killed. */
 #include <arpa/inet.h>
 #include <errno.h>

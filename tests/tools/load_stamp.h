@@ -1,5 +1,5 @@
-/* load_stamp.h - when rtmp_load sent a picture, written into that picture, so that fake_transcoder can tell how long it was on its way. Both
- * run on one machine, so both mean the same monotonic clock. */
+/* load_stamp.h - when rtmp_load sent a picture, written into that picture, so that fake_transcoder can tell how long it was on its way.
+ * Both run on one machine, so both mean the same monotonic clock. */
 #ifndef TESTS_TOOLS_LOAD_STAMP_H
 #define TESTS_TOOLS_LOAD_STAMP_H
 

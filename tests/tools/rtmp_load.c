@@ -4,8 +4,8 @@
  * IPv4 address. Each picture says when it was sent (load_stamp.h).
  *
  * It says everything without waiting for an answer, so that it can also talk to a process that only reads (rtmp_floor);
- * what comes back is thrown away. With rtmps: no certificate is verified. At the end, or on SIGTERM, one line of JSON: bytes sent, broadcasters lost, how late
- * the latest frame was, CPU used here. Exit status 1 when any was lost. */
+ * what comes back is thrown away. With rtmps: no certificate is verified. At the end, or on SIGTERM, one line of JSON: bytes sent,
+ * broadcasters lost, how late the latest frame was, CPU used here. Exit status 1 when any was lost. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

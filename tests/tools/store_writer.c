@@ -9,7 +9,8 @@
  * now is tried again for a second, as by a transcoder. --generation: what it says it knows; with --join that generation of that session
  * is to be its own, as a faulty or a bad node may say. --grace-s: so long (30) is the session live while nobody
  * writes. Prints "claimed SESSION GENERATION", "stored SESSION TRACK SEGMENT CHUNK HEX"
- * for each chunk that was acknowledged (--times: "put MICROSECONDS", how long it was under way), "ended" when END was; 0: all of it, 3: the connection was lost, 4: refused for good. */
+ * for each chunk that was acknowledged (--times: "put MICROSECONDS", how long it was under way), "ended" when END was; 0: all of it, 3:
+ * the connection was lost, 4: refused for good. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -150,7 +150,8 @@ __attribute__((format(printf, 3, 4))) static void ask(struct crowd *c, struct vi
 }
 
 /* Each viewer has an address of this machine to itself, and each crowd has others than the one before. From one address the kernel would
- * have to look for a port that no viewer of the last minute had: of 9,500 that cost a second of this process's time, and looked like the server's. */
+ * have to look for a port that no viewer of the last minute had: of 9,500 that cost a second of this process's time, and looked like the
+ * server's. */
 static void bind_viewer(const struct crowd *c, const struct viewer *v)
 {
         const int on = 1;

@@ -101,7 +101,8 @@ static void test_patterns_that_are_none_are_refused(void **state)
 {
         (void)state;
         static const char *const bad[] = {"{}", "[5]", "[\"\"]", "[\"a\", null]", "[[\"a\"]]",
-                                          /* a regular expression, a path, two in one, a set without its end, a space: no stream is called so */
+                                          /* a regular expression, a path, two in one, a set without its end, a space: no stream is called
+                                           * so */
                                           "[\"staff-.*\"]", "[\"staff/*\"]", "[\"a*,b*\"]", "[\"cam[12\"]", "[\"staff-* \"]", "[\"a]\"]", "[\"[]\"]", "[\"[[:digit:]\"]"};
         char why[200];
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

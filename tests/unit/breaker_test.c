@@ -144,7 +144,8 @@ static unsigned good_answers_until(unsigned count, int64_t now_us)
         return answers;
 }
 
-/* All that was under way was late, and so was each one that was to show how it is: it is at the least, and had been asked 100 at a time. */
+/* All that was under way was late, and so was each one that was to show how it is: it is at the least, and had been asked 100 at a time.
+ * */
 static void test_one_that_stood_still_has_half_of_what_it_had_soon_and_more_slowly(void **state)
 {
         int64_t now_us = NOW;

@@ -44,7 +44,8 @@ static void expect(struct fixture *f, int64_t now_us, enum cache_result result, 
         object_unref(&o);
 }
 
-/* Nobody waits for a manifest that everybody asks for: one fill follows the other, each begun before the last one's object has expired. */
+/* Nobody waits for a manifest that everybody asks for: one fill follows the other, each begun before the last one's object has expired.
+ * */
 static void test_what_expires_is_refreshed_before_by_one_while_all_have_what_there_is(void **state)
 {
         (void)state;

@@ -307,7 +307,8 @@ static void test_a_volume_that_was_left_before_its_end_is_not_made_whole_by_look
         }
 }
 
-/* What is passed over at the beginning of a volume is known by its row alone until the volume begins, and from then on by what is in memory. */
+/* What is passed over at the beginning of a volume is known by its row alone until the volume begins, and from then on by what is in
+ * memory. */
 static void test_a_segment_that_was_passed_over_is_lacking_after_a_start_in_its_volume_too(void **state)
 {
         (void)state;

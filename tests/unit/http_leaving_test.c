@@ -302,7 +302,8 @@ static bool is_cut_off(struct fixture *f, void *arg)
         return metric_get(&stats_clients) == *(int *)arg;
 }
 
-/* Who does not read keeps an object when everybody else has forgotten it: with more than a share of the cache he loses it, and only he. */
+/* Who does not read keeps an object when everybody else has forgotten it: with more than a share of the cache he loses it, and only he.
+ * */
 static void test_who_keeps_more_of_what_was_evicted_than_a_share_is_closed(void **state)
 {
         (void)state;

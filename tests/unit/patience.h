@@ -1,6 +1,6 @@
-/* patience.h - how long a test waits for what is to come about before it fails, which it would rather do than hang. Far longer than anything
- * takes, with a sanitizer on a machine that gives nine tenths of itself to others too: nothing is measured by it. tests/run-units waits for
- * longer. */
+/* patience.h - how long a test waits for what is to come about before it fails, which it would rather do than hang. Far longer than
+ * anything takes, with a sanitizer on a machine that gives nine tenths of itself to others too: nothing is measured by it.
+ * tests/run-units waits for longer. */
 #ifndef TESTS_PATIENCE_H
 #define TESTS_PATIENCE_H
 

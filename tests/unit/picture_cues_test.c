@@ -1,4 +1,5 @@
-/* cues (transcoderd): what pictures say goes into chunks, and no more of it than a chunk has room for, whoever put it into the picture. */
+/* cues (transcoderd): what pictures say goes into chunks, and no more of it than a chunk has room for, whoever put it into the picture.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

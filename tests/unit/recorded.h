@@ -1,5 +1,5 @@
-/* recorded.h - what a writer has stored, for tests of the store. Include after cmocka.h; session "S1" of stream "cam" where nothing else is
- * said. */
+/* recorded.h - what a writer has stored, for tests of the store. Include after cmocka.h; session "S1" of stream "cam" where nothing else
+ * is said. */
 #ifndef TESTS_RECORDED_H
 #define TESTS_RECORDED_H
 

@@ -3,8 +3,8 @@
 
 #include "rpc_fixture.h"
 
-/* A port whose packets are swallowed: as many wait to be accepted as may, and the kernel drops what more come. Not by listen(), which gives
- * nng's ports a longer queue. */
+/* A port whose packets are swallowed: as many wait to be accepted as may, and the kernel drops what more come. Not by listen(), which
+ * gives nng's ports a longer queue. */
 static int open_swallowing(char address[32], int *filler)
 {
         struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

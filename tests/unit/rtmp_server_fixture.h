@@ -1,5 +1,5 @@
-/* rtmp_server_fixture.h - an RTMP port whose inside the test sees, on a loop that the test turns. Whoever publishes there publishes to the
- * test (rtmp_session_fixture.h). One test program each; include after cmocka.h. */
+/* rtmp_server_fixture.h - an RTMP port whose inside the test sees, on a loop that the test turns. Whoever publishes there publishes to
+ * the test (rtmp_session_fixture.h). One test program each; include after cmocka.h. */
 #ifndef TESTS_RTMP_SERVER_FIXTURE_H
 #define TESTS_RTMP_SERVER_FIXTURE_H
 

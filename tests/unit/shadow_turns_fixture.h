@@ -1,5 +1,5 @@
-/* shadow_turns_fixture.h - a session whose track has two writers, and turns that the test gives time. One test program each; include after
- * cmocka.h. */
+/* shadow_turns_fixture.h - a session whose track has two writers, and turns that the test gives time. One test program each; include
+ * after cmocka.h. */
 #ifndef TESTS_SHADOW_TURNS_FIXTURE_H
 #define TESTS_SHADOW_TURNS_FIXTURE_H
 

@@ -1,5 +1,5 @@
-/* Two writers of one generation, a leader and its shadow: whatever they do, one after the other or at once, the track that is stored is one
- * unbroken chain. A random walk of seeds (random_walk.h). */
+/* Two writers of one generation, a leader and its shadow: whatever they do, one after the other or at once, the track that is stored is
+ * one unbroken chain. A random walk of seeds (random_walk.h). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

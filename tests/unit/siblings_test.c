@@ -141,7 +141,8 @@ static void test_an_owner_that_does_not_answer_is_passed_over_for_the_next_and_t
         fake_edge_close(&e);
 }
 
-/* The next one is the same for all of the site: were each to go up, an owner with too much to do would cost the tier above a FETCH of each. */
+/* The next one is the same for all of the site: were each to go up, an owner with too much to do would cost the tier above a FETCH of
+ * each. */
 static void test_an_owner_that_has_too_much_to_do_is_passed_over_for_the_next(void **state)
 {
         (void)state;

@@ -1,4 +1,5 @@
-/* sp_frames: whatever the pieces that it comes in, each message's length is known with its last byte, and nothing else is taken for one. */
+/* sp_frames: whatever the pieces that it comes in, each message's length is known with its last byte, and nothing else is taken for one.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

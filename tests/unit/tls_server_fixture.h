@@ -1,5 +1,5 @@
-/* tls_server_fixture.h - a server with three pairs in a directory of its own, and a client of OpenSSL's on the other side of two arrays of
- * bytes. Include after cmocka.h. */
+/* tls_server_fixture.h - a server with three pairs in a directory of its own, and a client of OpenSSL's on the other side of two arrays
+ * of bytes. Include after cmocka.h. */
 #ifndef TESTS_TLS_SERVER_FIXTURE_H
 #define TESTS_TLS_SERVER_FIXTURE_H
 

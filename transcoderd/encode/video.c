@@ -295,8 +295,8 @@ static void rung_emit(const struct video *v, struct rung *r, int64_t pts_us, boo
         video_rung_put(r->encoder, &p);
 }
 
-/* Captions and cues. Of what is before the rung's beginning another writer has made them part of its last pictures, but for the cues of pictures
- * that the rung leaves out behind the last one that it takes. */
+/* Captions and cues. Of what is before the rung's beginning another writer has made them part of its last pictures, but for the cues of
+ * pictures that the rung leaves out behind the last one that it takes. */
 static void take_words(struct video *v, struct rung *r, const AVFrame *pic)
 {
         if (pic->pts >= r->start_us)
@@ -640,7 +640,8 @@ static bool step(struct video *v)
         return false;
 }
 
-/* Once the rungs are there their encoders are opened by their own threads, each of which is counted. What cannot be decoded opens none. */
+/* Once the rungs are there their encoders are opened by their own threads, each of which is counted. What cannot be decoded opens none.
+ * */
 static void look_if_opened(struct video *v)
 {
         if (v->not_opened == OPENED || (!v->built && !v->failed && ++v->not_opened < OPENED))
