@@ -612,19 +612,27 @@ describe('the archive', { concurrency: 8 }, () => {
     await b.stop('SIGKILL')
     rmSync(b.data, { recursive: true })
     store.asked = []
-    // Only the last volumes come before the archiver is at the very last one, all others while it is there: they are behind it.
+    // Only the last volumes come before the archiver is at the very last one, all others while it is there: they are behind it. The last ones are
+    // copied, and the others filled in beside that, by the same two reads of a peer's: so what is not to come yet is refused and not held, until
+    // the last ones are there, and then an origin begins that looks at once for what is to be sent.
+    const isLast = (request) => /\/000005/.test(request.url), came = (track) => b.files(track).includes(5)
+    store.fault = (request, response) => request.method === 'GET' && !isLast(request) &&
+      response.writeHead(503).end('<Error><Code>SlowDown</Code></Error>')
+    await b.start({ archive_bytes_s: 0 })
+    await until(async () => came('v720') && came('a128') && await b.metric('originD_behind_sessions') === 0, () => `the last volumes come\n${b.log.slice(-3000)}`, 240)
+    await b.stop()
+    store.fault = null
     let is, open
     const there = new Promise((resolve) => { is = resolve }), opened = new Promise((resolve) => { open = resolve })
     store.gate = (request) => {
-      const last = /\/000005/.test(request.url)
-      if (request.method === 'GET') return last ? null : there
-      if (!last || !request.url.includes('v720')) return null
+      if (request.method === 'GET') return isLast(request) ? null : there
+      if (!isLast(request) || !request.url.includes('v720')) return null
       is()
       return opened
     }
     await b.start()
-    await until(async () => existsSync(join(b.data, 'cam', b.session, 'v720')) && b.files('v720', '.idx').length === 6 && b.files('a128', '.idx').length === 6 &&
-      await b.metric('originD_lacking_sessions') === 0, () => `it has all of it\n${b.log.slice(-3000)}`)
+    await until(async () => b.files('v720', '.idx').length === 6 && b.files('a128', '.idx').length === 6 &&
+      await b.metric('originD_lacking_sessions') === 0, () => `it has all of it\n${b.log.slice(-3000)}`, 240)
     await there
     open()
     await b.gone(0)
