@@ -582,7 +582,7 @@ enum segment_state layouts_get(struct layouts *ls, struct session *s, const stru
                 l = NULL;
         }
         if (!l) {
-                bool by_segments = w->ondemand && is_clip(w); /* it is laid out by indexes, and known by them: a slow disk is not waited for */
+                bool by_segments = w->ondemand && is_clip(w); /* laid out by indexes, and known by them: a slow disk is not waited for */
                 enum segment_state state = recording_at_rest(&c, s, !by_segments);
                 if (state != SEGMENT_HERE)
                         return state;

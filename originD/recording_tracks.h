@@ -48,8 +48,8 @@ bool recording_find_volume(const struct recording_tracks *c, uint32_t number, st
 enum segment_state recording_open_volume(const struct recording_tracks *c, const struct recording_volume *v, bool may_read,
                                          struct recording_part *out);
 
-/* Whether all that is told of the volumes is as it will stay: SEGMENT_HERE. closed: their checksums too, which are there when the disk has
- * closed them. */
+/* Whether all that is told of the volumes is as it will stay: SEGMENT_HERE. closed: their checksums too, which are there when the disk
+ * has closed them. */
 enum segment_state recording_at_rest(const struct recording_tracks *c, const struct session *s, bool closed);
 
 /* Another one: other media, if only of the same size, or only in other volumes. */
