@@ -88,11 +88,12 @@ test('who chose low latency before has a picture before the other player is ther
 test('who goes back or pauses goes on where he was, and is near again by the live button', { skip }, async () => {
   const page = await nearby()
   await until('something to go back to', 60, async () => (await metrics(page)).currentTime > 12)
-  const at = (await metrics(page)).currentTime
+  const { currentTime: at, latency: before } = await metrics(page)
   await page.keyboard.press('ArrowLeft')
   await until('it plays there', 30, async () => !await isNear(page) && (await metrics(page)).state === 'playing' && (await metrics(page)).latency > 4)
-  const there = (await metrics(page)).currentTime
-  assert.ok(there < at + 10, `at ${there}, from ${at}`)
+  const { currentTime: there, latency } = await metrics(page)
+  // However long that took: with the time that passed the picture goes on, and is no nearer to the live edge.
+  assert.ok(latency > before + 3, `at ${there}, ${latency} s behind, from ${at}, ${before} s behind`)
   await until('near again', 60, async () => { // a minute after it did not go well
     await clickControl(page, '#live')
     return isNear(page)
@@ -101,13 +102,15 @@ test('who goes back or pauses goes on where he was, and is near again by the liv
   await goesOn(page)
   await page.keyboard.press(' ')
   const paused = (await metrics(page)).currentTime
-  await until('three seconds are missed', 30, () => cluster.state('cam').then((s) => (Date.now() - Date.parse(s.started)) / 1000 > paused + 4))
+  await until('five seconds are missed', 30, () => cluster.state('cam').then((s) => (Date.now() - Date.parse(s.started)) / 1000 > paused + 6))
   await page.keyboard.press(' ')
+  const goesOnMs = Date.now()
   const on = await until('it goes on', 30, async () => {
     const { state, currentTime } = await metrics(page)
     return !await isNear(page) && state === 'playing' && currentTime > paused + 0.5 && currentTime
   })
-  assert.ok(on < paused + 8, `paused at ${paused}, goes on at ${on}`)
+  const passed = (Date.now() - goesOnMs) / 1000 // since then, however long the page took; at the live edge it would be what was missed more
+  assert.ok(on < paused + passed + 2, `paused at ${paused}, goes on at ${on}, ${passed} s later`)
   assert.deepEqual(page.faults, [])
   await page.context().close()
 })
