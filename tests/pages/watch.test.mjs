@@ -157,7 +157,7 @@ test('captions are offered where there are some, stay for as long as they are sa
   const silent = await watching()
   assert.equal(await offered(silent), false)
   await silent.context().close()
-  cluster.publishCaptions('said', 60, 75)
+  cluster.publishCaptions('said', 90, 150)
   await cluster.playable('said')
   await until('the manifest to name them', 20, async () =>
     (await (await fetch(cluster.url('/live/said/manifest.mpd'))).text()).includes('urn:scte:dash:cc:cea-608:2015'))
@@ -168,8 +168,8 @@ test('captions are offered where there are some, stay for as long as they are sa
   assert.equal(await shown(), 0)
   await watchCaptions(page)
   await page.keyboard.press('c')
-  await until('two texts that follow each other, each for most of its three seconds', 40, async () => {
-    const told = await captions(page), long = Object.keys(told).filter((text) => told[text] > 2)
+  await until('two texts that follow each other, each for most of its six seconds', 60, async () => {
+    const told = await captions(page), long = Object.keys(told).filter((text) => told[text] > 4.5)
     const numbers = long.map((text) => Number(text.match(/^TEXT (\d+)$/)?.[1]))
     if (numbers.some((n) => numbers.includes(n + 1))) return true
     throw new Error(JSON.stringify(told))
