@@ -7,6 +7,7 @@
 #include "originD/gaps.h"
 #include "originD/m3u8.h"
 #include "originD/playlist.h"
+#include "originD/stand_in.h"
 
 #define WINDOW_LEAST 5 /* segments: players begin three before the end, and reload when one is over */
 #define DATE_EVERY 15
@@ -16,11 +17,13 @@ struct classic {
         int64_t first, end; /* segments */
         struct playlist_span seconds;
         bool live;
+        int64_t stop, stand_ins_end, end_us; /* where it ends; seconds [stop, stand_ins_end) are there behind it, one by one (stand_in.h) */
 };
 
 static struct classic look(const struct session *s, const struct track *t, const struct manifest_options *o)
 {
         struct classic c = {.each = o->classic_s, .seconds = playlist_span(s, t), .live = s->state == SESSION_LIVE};
+        struct stand_in in;
         int64_t window = (o->time_shift_s + c.each - 1) / c.each;
         window = window > WINDOW_LEAST ? window : WINDOW_LEAST;
         /* What retention has taken a second of goes whole: otherwise it would become shorter. */
@@ -28,6 +31,12 @@ static struct classic look(const struct session *s, const struct track *t, const
         c.end = c.live ? c.seconds.end / c.each : (c.seconds.end + c.each - 1) / c.each;
         if (c.live && c.first < c.end - window)
                 c.first = c.end - window;
+        c.end_us = track_facts(s, t).end_us;
+        if (stand_in_find(s, t, &in) && in.end > in.stop) {
+                c.stop = in.stop;
+                c.stand_ins_end = in.end;
+                c.end_us = in.stop * SEGMENT_US;
+        }
         return c;
 }
 
@@ -53,13 +62,12 @@ static int64_t begin_us(const struct classic *c, int64_t segment)
         return (n > c->seconds.first ? n : c->seconds.first) * SEGMENT_US;
 }
 
-static int64_t end_us(const struct session *s, const struct track *t, const struct classic *c, int64_t segment)
+static int64_t end_us(const struct classic *c, int64_t segment)
 {
         int64_t us = (segment + 1) * c->each * SEGMENT_US;
         if (c->live || segment < c->end - 1)
                 return us;
-        int64_t there_us = track_facts(s, t).end_us;
-        return there_us < us && there_us > begin_us(c, segment) ? there_us : us;
+        return c->end_us < us && c->end_us > begin_us(c, segment) ? c->end_us : us;
 }
 
 struct buf *classic_write(const struct session *s, const struct track *t, const struct manifest_options *o)
@@ -80,9 +88,11 @@ struct buf *classic_write(const struct session *s, const struct track *t, const 
                 if (is_gap(&gaps, &c, n))
                         m3u8_put(&x, "#EXT-X-GAP\n");
                 m3u8_put(&x, "#EXTINF:");
-                m3u8_seconds(&x, end_us(s, t, &c, n) - from_us);
+                m3u8_seconds(&x, end_us(&c, n) - from_us);
                 m3u8_fmt(&x, ",\n%" PRId64 "x%" PRId64 ".m4s\n", n, c.each);
         }
+        for (int64_t n = c.stop; n < c.stand_ins_end; n++)
+                m3u8_second(&x, n);
         cues_write(s->cues, &x, s->epoch_us, begin_us(&c, c.first), session_times_cues(s));
         if (!c.live)
                 m3u8_put(&x, "#EXT-X-ENDLIST\n");

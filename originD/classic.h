@@ -4,7 +4,7 @@
  * Segment g has the seconds [g·n, g·n + n) of media time, n being manifest_options.classic_s, and #EXT-X-MEDIA-SEQUENCE counts them from the session's
  * beginning. One is told when all of it is there, and so it never changes: only the last one of a recording, and the first one of a track that
  * joined later, are shorter. Its name says how many seconds it has, so that what is kept somewhere under it stays right when classic_s is
- * another one day. Pure; loop thread. */
+ * another one day. Behind a kind of a recording that was over before the other there are single seconds (stand_in.h). Pure; loop thread. */
 #ifndef ORIGIND_CLASSIC_H
 #define ORIGIND_CLASSIC_H
 

@@ -53,7 +53,7 @@ static bool first_sample(const struct box *trun, uint32_t usual_size, uint32_t *
         return !r.err && count && *offset && *size;
 }
 
-static void write_head(struct writer *w, const struct init_info *init, uint32_t segment, uint64_t tfdt, uint32_t size)
+static void write_head(struct writer *w, const struct init_info *init, uint32_t segment, uint64_t tfdt, uint32_t lasts, uint32_t size)
 {
         enum { MFHD = 16, TFHD = 16, TFDT = 20, TRUN = 32, TRAF = 8 + TFHD + TFDT + TRUN, MOOF = 8 + MFHD + TRAF };
         writer_u32(w, MOOF);
@@ -76,13 +76,14 @@ static void write_head(struct writer *w, const struct init_info *init, uint32_t 
         writer_u32(w, 1);
         writer_u32(w, MOOF + 8);
         writer_u32(w, DEPENDS_ON_NOTHING);
-        writer_u32(w, init->timescale);
+        writer_u32(w, lasts);
         writer_u32(w, size);
         writer_u32(w, 8 + size);
         writer_bytes(w, "mdat", 4);
 }
 
-struct buf *keyframe_cut(const uint8_t *data, size_t len, const struct init_info *init, uint32_t segment)
+/* ticks NULL: at its own time. */
+static struct buf *cut(const uint8_t *data, size_t len, const struct init_info *init, uint32_t segment, const uint64_t *ticks, uint32_t lasts)
 {
         struct box moof, traf, tfhd, trun;
         uint32_t offset, size;
@@ -101,11 +102,21 @@ struct buf *keyframe_cut(const uint8_t *data, size_t len, const struct init_info
         if (from + size > chunk_bytes)
                 return NULL;
         writer_init(&w, bytes, sizeof(bytes));
-        write_head(&w, init, segment, info.start_ticks, size);
-        struct buf *cut = buf_new(w.len + size);
-        memcpy(cut->data, bytes, w.len);
-        memcpy(cut->data + w.len, data + from, size);
-        return cut;
+        write_head(&w, init, segment, ticks ? *ticks : info.start_ticks, lasts, size);
+        struct buf *b = buf_new(w.len + size);
+        memcpy(b->data, bytes, w.len);
+        memcpy(b->data + w.len, data + from, size);
+        return b;
+}
+
+struct buf *keyframe_cut(const uint8_t *data, size_t len, const struct init_info *init, uint32_t segment)
+{
+        return cut(data, len, init, segment, NULL, init->timescale);
+}
+
+struct buf *keyframe_hold(const uint8_t *data, size_t len, const struct init_info *init, uint32_t segment, uint64_t ticks, uint32_t lasts_ticks)
+{
+        return cut(data, len, init, segment, &ticks, lasts_ticks);
 }
 
 struct buf *keyframe_playlist(const struct session *s, const struct track *t, const struct manifest_options *o)

@@ -14,6 +14,9 @@
 /* data: the beginning of a segment, all of its first chunk at least. NULL: it is none. The caller's to unref. */
 struct buf *keyframe_cut(const uint8_t *data, size_t len, const struct init_info *init, uint32_t segment);
 
+/* The same picture at another time, for so long. */
+struct buf *keyframe_hold(const uint8_t *data, size_t len, const struct init_info *init, uint32_t segment, uint64_t ticks, uint32_t lasts_ticks);
+
 /* The track's playlist of them. t has a log and a whole segment. The caller's to unref. */
 struct buf *keyframe_playlist(const struct session *s, const struct track *t, const struct manifest_options *o);
 

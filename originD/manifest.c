@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "originD/stand_in.h"
 
 #define SETTLED_US (1 * US_PER_S)    /* no other kind of track came for this long: there is none */
-#define TRACK_SHORTER_US (10 * US_PER_S) /* a track that ended this much before the others is left out of a recording */
 #define GIVE_UP_US (5 * US_PER_S / 2) /* a declared track without media is left out after this long */
 
 static const struct manifest_format *const formats[] = {&manifest_mpd, &manifest_hls, &manifest_classic_mpd, &manifest_classic_hls,
@@ -21,18 +21,11 @@ const struct manifest_format *manifest_format(const char *file)
 
 size_t manifest_tracks(const struct session *s, const struct track *out[SESSION_TRACKS_MAX])
 {
-        size_t count = 0, kept = 0;
-        int64_t longest_us = 0;
+        size_t count = 0;
         for (size_t i = 0; i < s->track_count; i++)
-                if (track_playable(s, s->tracks[i])) {
-                        int64_t end_us = track_facts(s, s->tracks[i]).end_us;
-                        longest_us = end_us > longest_us ? end_us : longest_us;
+                if (track_playable(s, s->tracks[i]) && !stand_in_leaves_out(s, s->tracks[i]))
                         out[count++] = s->tracks[i];
-                }
-        for (size_t i = 0; i < count; i++)
-                if (s->state == SESSION_LIVE || track_facts(s, out[i]).end_us >= longest_us - TRACK_SHORTER_US)
-                        out[kept++] = out[i];
-        return kept;
+        return count;
 }
 
 /* Live, of a track whose writer did not declare it: what is measured would be another one with each segment. */

@@ -29,7 +29,8 @@ struct manifest_format {
 
 extern const struct manifest_format manifest_mpd, manifest_hls, manifest_classic_mpd, manifest_classic_hls, manifest_ondemand;
 
-/* The tracks that a manifest tells of, in the session's order; returns how many. Of a recording not those that ended long before the others. */
+/* The tracks that a manifest tells of, in the session's order; returns how many. Of a recording not those that ended
+ * long before others of their kind (stand_in.h). */
 size_t manifest_tracks(const struct session *s, const struct track *out[SESSION_TRACKS_MAX]);
 
 /* What no segment of the track exceeds, a second. At least 1. */

@@ -4,7 +4,7 @@ originD_SRCS := originD/age_clock.c originD/api.c originD/askers.c originD/by_st
                 originD/multivariant.c originD/names.c originD/ondemand.c originD/picture.c originD/playlist.c originD/recording.c \
                 originD/recording_find.c originD/recording_tracks.c originD/removals.c originD/retention.c originD/room.c \
                 originD/sample_tables.c originD/scrub.c originD/serve.c originD/serve_look.c originD/serve_picture.c originD/serve_recording.c originD/session.c \
-                originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c \
+                originD/session_json.c originD/session_load.c originD/session_save.c originD/shadow_turns.c originD/space.c originD/stand_in.c \
                 originD/startup.c originD/stats.c originD/store.c originD/store_claim.c originD/store_lists.c \
                 originD/store_start.c originD/streams.c originD/track.c originD/trimming.c originD/webhooks.c \
                 originD/webhooks_config.c originD/webhooks_file.c originD/webhooks_peers.c originD/webhooks_queue.c \
@@ -26,7 +26,7 @@ originD_LDLIBS := -lnng
 originD_UNIT := age_clock askers box captions_seen catalog catch_up catch_up_others chunk_log column chunk_log_archive chunk_log_cut \
                 chunk_log_volumes claim compare cues_told damage discards disk end eras events fills hls kept_files mpd \
                 ondemand origin_http picture piece recording recording_find removals reread retention room s3 scrub serve serve_names \
-                serve_old serve_recording serve_start session_json session_open session_save shadow_turns shadow_turns_walk sigv4 space startup \
+                serve_old serve_recording serve_start session_json session_open session_save shadow_turns shadow_turns_walk sigv4 space stand_in startup \
                 store streams trimming volume volume_damage volumes_file webhooks
 originD_FUZZ := box catalog events recording s3_text session_json volume volumes_file
 originD_TOOLS := archive_volume join_recording make_store put_file store_writer

@@ -3,10 +3,13 @@
  * Numbers are absolute: $Number$ n of every track is media time [n, n+1) s, in every Period. So the text changes only when
  * a track joins, the title becomes another, the session ends, or (until it is as old as time_shift_s) viewers can go back further,
  * and @publishTime with it. A recording leaves out seconds that a track does not have because nobody ever wrote them: its Periods
- * follow one another without them. (Live they are named, and are answered with 404.)
+ * follow one another without them. (Live they are named, and are answered with 404.) Where the picture ended
+ * long before the sound, or came after it, or the other way round, something stands in for it (stand_in.h), so that no Period lacks a kind.
  *
  * The classic one is for players that know no low latency: its segments are `join` stored seconds each, and whole when they are asked
  * for. The one on demand, of what ended, is for those that know no segments: it names a file of each track for each Period (ondemand.h).
+ * What stands in for a kind is not joined in the one: behind the kind's end its segments are single seconds. In the other nothing does, and
+ * Periods may have one kind only.
  *
  * Two delays say the same of the same picture, from different beginnings:
  *
@@ -27,10 +30,12 @@
 #include "originD/manifest.h"
 #include "originD/ondemand.h"
 #include "originD/picture.h"
+#include "originD/stand_in.h"
 #include "originD/xml.h"
 
 #define HOLES_MAX 64 /* beyond them segments are named that nobody has */
-#define PERIODS_MAX (SESSION_TRACKS_MAX + HOLES_MAX)
+#define PERIODS_MAX (SESSION_TRACKS_MAX + TRACK_KINDS + HOLES_MAX)
+#define NEVER INT64_MAX
 #define NAMESPACE "urn:mpeg:dash:schema:mpd:2011"
 #define PROFILE "urn:mpeg:dash:profile:isoff-live:2011" /* of templates, live or not (23009-1, 8.4) */
 #define PROFILE_FILES "urn:mpeg:dash:profile:isoff-on-demand:2011"
@@ -56,6 +61,7 @@ struct mpd {
                 uint32_t first, end; /* segments of which a track has none, in any order */
         } holes[HOLES_MAX];
         size_t hole_count;
+        int64_t stops[TRACK_KINDS]; /* the second from which on something stands in for the kind; NEVER */
         const struct track *tracks[SESSION_TRACKS_MAX];
         size_t track_count;
         const struct track *pictures; /* NULL: none */
@@ -106,6 +112,43 @@ static void find_begin(struct mpd *m)
         }
 }
 
+/* Where the first one of a kind that is told of has no more. */
+static void find_stops(struct mpd *m)
+{
+        struct stand_in in;
+        for (size_t kind = 0; kind < TRACK_KINDS; kind++)
+                m->stops[kind] = NEVER;
+        for (size_t i = 0; i < m->track_count; i++) {
+                int64_t *stop = &m->stops[m->tracks[i]->init.kind];
+                if (stand_in_find(m->s, m->tracks[i], &in) && in.end > in.stop && in.stop < *stop)
+                        *stop = in.stop;
+        }
+}
+
+static bool is_over(const struct mpd *m, enum track_kind kind, int64_t segment)
+{
+        return segment >= m->stops[kind];
+}
+
+static bool any_is_over(const struct mpd *m, size_t period)
+{
+        return is_over(m, TRACK_VIDEO, m->periods[period]) || is_over(m, TRACK_AUDIO, m->periods[period]);
+}
+
+/* Stored seconds of a segment: of what stands in there are no others than of one. */
+static int64_t join_of(const struct mpd *m, size_t period)
+{
+        return any_is_over(m, period) ? 1 : m->join;
+}
+
+/* The first Period that has the track may begin with this segment. Of a kind that came after the others something stands in before. */
+static int64_t comes_with(const struct mpd *m, const struct track *t)
+{
+        struct stand_in in;
+        bool all = m->join == 1 && !m->files && stand_in_find(m->s, t, &in) && in.begin < in.first;
+        return all ? m->begin : first_whole_segment(m, t);
+}
+
 static void add_period(struct mpd *m, int64_t segment)
 {
         size_t i = 0;
@@ -125,14 +168,18 @@ static int64_t track_end_us(const struct track_facts *f)
         return f->end_us < stored_us ? f->end_us : stored_us;
 }
 
-/* A player asks for every segment that begins before the end: all tracks must have it, so the shortest one decides. */
+/* A player asks for every segment that begins before the end: all tracks must have it, so the shortest one decides, of those
+ * for which nothing stands in. */
 static void find_end(struct mpd *m)
 {
+        int64_t shortest_us = INT64_MAX;
         for (size_t i = 0; i < m->track_count; i++) {
                 struct track_facts f = track_facts(m->s, m->tracks[i]);
                 int64_t end_us = track_end_us(&f);
-                m->end_us = i == 0 || end_us < m->end_us ? end_us : m->end_us;
+                if (m->stops[m->tracks[i]->init.kind] == NEVER && end_us < shortest_us)
+                        shortest_us = end_us;
         }
+        m->end_us = m->track_count ? shortest_us : 0;
 }
 
 static void remove_period(struct mpd *m, size_t i)
@@ -185,6 +232,7 @@ static void find_tracks(struct mpd *m)
 {
         m->track_count = manifest_tracks(m->s, m->tracks);
         m->pictures = picture_track(m->s);
+        find_stops(m);
         if (!m->live) {
                 find_end(m);
                 find_begin(m);
@@ -195,6 +243,9 @@ static void find_tracks(struct mpd *m)
         }
         for (size_t i = 0; i < m->track_count; i++)
                 add_period(m, first_whole_segment(m, m->tracks[i]));
+        for (size_t kind = 0; kind < TRACK_KINDS && (m->join > 1 || m->files); kind++)
+                if (m->stops[kind] > m->begin && m->stops[kind] != NEVER)
+                        add_period(m, m->stops[kind]);
         if (!m->live)
                 leave_out_holes(m);
         while (!m->live && m->period_count > 1 && m->periods[m->period_count - 1] * SEGMENT_US >= m->end_us)
@@ -304,10 +355,16 @@ static void write_steering(struct mpd *m)
         xml_close(x);
 }
 
+static bool is_in(const struct mpd *m, const struct track *t, size_t period)
+{
+        bool over = m->files && is_over(m, t->init.kind, m->periods[period]); /* of a file nothing stands in */
+        return !over && comes_with(m, t) <= m->periods[period];
+}
+
 static bool has_set(const struct mpd *m, enum track_kind kind, size_t period)
 {
         for (size_t i = 0; i < m->track_count; i++)
-                if (m->tracks[i]->init.kind == kind && first_whole_segment(m, m->tracks[i]) <= m->periods[period])
+                if (m->tracks[i]->init.kind == kind && is_in(m, m->tracks[i], period))
                         return true;
         return false;
 }
@@ -376,24 +433,25 @@ static void attr_available_early(struct mpd *m, int64_t segment_s)
                 xml_attr_fmt(&m->x, "availabilityTimeOffset", "%g", (double)segment_s - (double)chunk_us(m->s->chunk_ms) / SEGMENT_US);
 }
 
-static void write_template(struct mpd *m, const struct track *t, int64_t first_segment)
+static void write_template(struct mpd *m, const struct track *t, size_t period)
 {
         struct xml *x = &m->x;
+        int64_t first_segment = m->periods[period], join = join_of(m, period);
         const char *folder = m->entry ? m->s->id : "", *slash = m->entry ? "/" : "";
         xml_open(x, "SegmentTemplate");
         xml_attr_int(x, "timescale", t->init.timescale);
-        xml_attr_int(x, "duration", m->join * t->init.timescale);
-        xml_attr_int(x, "startNumber", first_segment / m->join);
+        xml_attr_int(x, "duration", join * t->init.timescale);
+        xml_attr_int(x, "startNumber", first_segment / join);
         if (first_segment)
                 xml_attr_int(x, "presentationTimeOffset", first_segment * t->init.timescale);
-        attr_available_early(m, m->join);
+        attr_available_early(m, join);
         if (is_low_latency(m))
                 xml_attr(x, "availabilityTimeComplete", "false");
         xml_attr_fmt(x, "initialization", "%s%s$RepresentationID$/init.mp4", folder, slash);
-        if (m->join == 1)
+        if (join == 1)
                 xml_attr_fmt(x, "media", "%s%s$RepresentationID$/$Number$.m4s", folder, slash);
         else
-                xml_attr_fmt(x, "media", "%s%s$RepresentationID$/$Number$x%" PRId64 ".m4s", folder, slash, m->join);
+                xml_attr_fmt(x, "media", "%s%s$RepresentationID$/$Number$x%" PRId64 ".m4s", folder, slash, join);
         xml_close(x);
 }
 
@@ -488,7 +546,7 @@ static void write_representation(struct mpd *m, const struct track *t, size_t pe
         if (m->files)
                 write_file(m, t, period);
         else
-                write_template(m, t, m->periods[period]);
+                write_template(m, t, period);
         xml_close(x);
 }
 
@@ -519,7 +577,7 @@ static void write_set(struct mpd *m, enum track_kind kind, size_t period)
         bool open = false;
         for (size_t i = 0; i < m->track_count; i++) {
                 const struct track *t = m->tracks[i];
-                if (t->init.kind != kind || first_whole_segment(m, t) > first_segment)
+                if (t->init.kind != kind || !is_in(m, t, period))
                         continue;
                 if (!open) {
                         xml_open(x, "AdaptationSet");

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "originD/gaps.h"
 #include "originD/m3u8.h"
+#include "originD/stand_in.h"
 #include "proto/parts.h"
 
 #define PARTS_SEGMENTS 2    /* the newest whole ones, whose parts are told with those of the next: all within three target durations of the end */
@@ -38,6 +39,7 @@ struct playlist {
         const struct track *t;
         struct parting parting;
         int64_t first, end; /* whole segments */
+        int64_t end_us;     /* of a recording */
 };
 
 /* ---- parts -------------------------------------------------------------------------------------------------------- */
@@ -293,7 +295,7 @@ static void write_date(struct playlist *p, int64_t segment)
 static void write_segment(struct playlist *p, int64_t segment)
 {
         bool last = segment == p->end - 1 && !is_live(p->s);
-        int64_t left_us = last ? track_facts(p->s, p->t).end_us - segment * SEGMENT_US : SEGMENT_US;
+        int64_t left_us = last ? p->end_us - segment * SEGMENT_US : SEGMENT_US;
         if (left_us >= SEGMENT_US || left_us <= 0) {
                 m3u8_second(&p->x, segment);
                 return;
@@ -307,7 +309,7 @@ static void write_segments(struct playlist *p)
 {
         bool parts = p->parting.chunks;
         struct gaps gaps;
-        gaps_begin(&gaps, p->t, (uint32_t)p->first);
+        gaps_begin(&gaps, p->t, (uint32_t)(p->first > p->t->first_segment ? p->first : p->t->first_segment));
         for (int64_t n = p->first; n < p->end; n++) {
                 if (n == p->first || n % DATE_EVERY == 0)
                         write_date(p, n);
@@ -358,12 +360,28 @@ static void write_reports(struct playlist *p)
         }
 }
 
+/* A recording has a track from the first second of all its kinds to the last. */
+static void add_stand_ins(struct playlist *p)
+{
+        struct stand_in in;
+        p->end_us = track_facts(p->s, p->t).end_us;
+        if (!stand_in_find(p->s, p->t, &in))
+                return;
+        if (in.begin < in.first)
+                p->first = in.begin;
+        if (in.end > in.stop) {
+                p->end = in.end;
+                p->end_us = in.end_us;
+        }
+}
+
 struct buf *playlist_write(const struct session *s, const struct track *t, const struct manifest_options *o, const struct key *k)
 {
         struct playlist p = {.s = s, .t = t, .parting = find_parting(s, t), .first = first_of(s, t), .end = end_of(s, t)};
         int64_t window = o->time_shift_s > WINDOW_LEAST_S ? o->time_shift_s : WINDOW_LEAST_S;
         if (is_live(s) && p.first < p.end - window)
                 p.first = p.end - window;
+        add_stand_ins(&p);
         int64_t from_us = p.first * SEGMENT_US; /* a shorter version leaves out segments only */
         write_head(&p, k);
         write_segments(&p);

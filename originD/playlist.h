@@ -7,7 +7,7 @@
  * on. EXTINF is a second by the grid, for its sum is exact then; what a picture at a segment's end is longer or shorter by is no more
  * than its own length. The parts of the newest segments are told with the lengths that their boxes have. No Period begins here, and there
  * is no discontinuity: no track's time or decoder's configuration ever changes, so a track that joins later just begins later, and what
- * nobody ever wrote is a gap.
+ * nobody ever wrote is a gap. (A recording of which a kind has no more, or none yet, has what stands in for it: stand_in.h.)
  *
  * A part is 200 ms (a chunk, or two of the short grid) where all of these last nearly as long as any other (sound; 25, 30, 50, 60
  * pictures a second), 400 where pairs of them do (29.97), 600 where only these do (12 pictures a second: 583 or 667 ms, and then 400 as a

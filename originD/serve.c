@@ -121,7 +121,7 @@ static enum look look_early(struct serve *sv, struct serve_request *r)
         return l == LOOK_NONE && !sv->settled ? LOOK_WAIT : l; /* another copy may have it */
 }
 
-/* What is here; else what another origin has; else LOOK_WAIT or LOOK_NONE. */
+/* What is here; else what another origin has; else what stands in for it, LOOK_WAIT or LOOK_NONE. */
 static enum look look_everywhere(struct serve *sv, struct serve_request *r)
 {
         if (r->parsed.kind >= KEY_PEER_ENDED && sv->store->started)
@@ -133,7 +133,9 @@ static enum look look_everywhere(struct serve *sv, struct serve_request *r)
         if (current && ask_elsewhere(sv, r, current))
                 return LOOK_DONE;
         enum look l = serve_look(sv, r);
-        return (l == LOOK_WAIT || l == LOOK_NONE) && ask_elsewhere(sv, r, NULL) ? LOOK_DONE : l;
+        if ((l == LOOK_WAIT || l == LOOK_NONE) && ask_elsewhere(sv, r, NULL))
+                return LOOK_DONE;
+        return l == LOOK_NONE ? serve_look_stand_in(sv, r) : l;
 }
 
 static void sweep(uv_timer_t *timer);
@@ -458,6 +460,7 @@ void serve(struct serve *sv, struct serve_request *r)
         key_parse(&r->parsed, r->key);
         r->serve = sv;
         r->back = 0;
+        r->stands_in = false;
         r->asked_elsewhere = 0; /* HTTP asks with one request for piece after piece */
         r->one_by_one = false;
         r->deadline_us = clock_mono_us() + r->wait_ms * US_PER_MS;

@@ -77,6 +77,8 @@ struct serve_request {
         enum read_kind wants;
         bool wants_room; /* it waits until another recording is laid out (layouts.h) */
         bool one_by_one; /* of several segments of the recording one could not be read: what can be is given */
+        bool stands_in;      /* what it asks for is made of segment parsed.segment, */
+        uint32_t stands_for; /* and stands for this one (stand_in.h) */
         unsigned back; /* so many seconds before the one that it asks for: KEY_PICTURE, a poster */
         unsigned asked_elsewhere; /* so many other origins */
 };

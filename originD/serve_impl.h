@@ -27,6 +27,7 @@ void serve_list_goes_on(struct serve *sv); /* the list of streams is made in tur
 
 /* serve_look.c */
 enum look serve_look(struct serve *sv, struct serve_request *r);
+enum look serve_look_stand_in(struct serve *sv, struct serve_request *r); /* of what is nowhere: what stands for it (stand_in.h), or LOOK_NONE */
 bool serve_make_list(struct serve *sv); /* a step; true: it is made */
 enum look serve_look_peer(struct serve *sv, struct serve_request *r); /* what only nodes may ask */
 enum look serve_look_error(struct serve_request *r, int status);      /* answers it */

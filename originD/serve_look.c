@@ -17,6 +17,7 @@
 #include "originD/picture.h"
 #include "originD/playlist.h"
 #include "originD/replica/catalog.h"
+#include "originD/stand_in.h"
 #include "originD/stats.h"
 #include "proto/parts.h"
 
@@ -359,6 +360,29 @@ enum look serve_look_segment(struct serve *sv, struct serve_request *r, struct s
                                        : look_at_none(r, state);
 }
 
+/* A picture is made of another second of the track. What stands in is told for as long as that there is nothing would be. */
+enum look serve_look_stand_in(struct serve *sv, struct serve_request *r)
+{
+        bool picture = r->parsed.kind == KEY_PICTURE, single = r->parsed.kind == KEY_SEGMENT && !r->parsed.joined && !r->part_chunks;
+        bool may = (picture || single) && !r->stands_in && !is_for_copy(r);
+        struct session *s = may ? serve_wanted_session(sv, &r->parsed) : NULL;
+        struct track *t = s && s->load == LOAD_DONE ? session_track(s, r->parsed.track) : NULL;
+        struct stand_in in;
+        if (!t || !t->log || t->init.kind == (picture ? TRACK_AUDIO : TRACK_PICTURES) || !stand_in_find(s, t, &in) ||
+            !stand_in_has(&in, r->parsed.segment))
+                return LOOK_NONE;
+        if (t->init.kind == TRACK_AUDIO) {
+                struct buf *silence = stand_in_silence(&in, &t->init, r->parsed.segment);
+                enum look l = serve_answer_bytes(r, silence, silence->len, true, 0, TTL_NEVER_MS, init_type(&t->init));
+                buf_unref(&silence);
+                return l;
+        }
+        r->stands_in = t->init.kind == TRACK_VIDEO;
+        r->stands_for = r->parsed.segment;
+        r->parsed.segment = stand_in_source(&in, r->stands_for);
+        return serve_look_segment(sv, r, s, t);
+}
+
 /* Several seconds as one segment, when all of them are there: answered second by second. */
 static enum look look_joined(struct serve *sv, struct serve_request *r, struct session *s)
 {
@@ -455,7 +479,7 @@ static enum look look_manifest(struct serve *sv, struct serve_request *r, struct
         enum look holes = look_at_holes(r, s, &over);
         if (over || holes != LOOK_DONE)
                 return holes;
-        bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && s->state == SESSION_ENDED;
+        bool entry = r->parsed.kind == KEY_ENTRY, for_ever = !entry && session_at_rest(s);
         if (!for_ever)
                 take_all_at_once(r);
         struct manifest_options o = options_for(sv, s);
@@ -474,7 +498,7 @@ static enum playlist_state look_classic(const struct session *s, const struct tr
 static enum look look_playlist(struct serve *sv, struct serve_request *r, struct session *s)
 {
         const struct track *t = session_track(s, r->parsed.track);
-        bool live = s->state == SESSION_LIVE, over;
+        bool for_ever = session_at_rest(s), over;
         if (!t)
                 return serve_look_none(r, TTL_UNKNOWN_MS);
         if (t->unreadable)
@@ -501,10 +525,10 @@ static enum look look_playlist(struct serve *sv, struct serve_request *r, struct
                            : keys    ? keyframe_playlist(s, t, &o)
                            : classic ? classic_write(s, t, &o)
                                      : playlist_write(s, t, &o, &r->parsed);
-        if (live)
+        if (!for_ever)
                 take_all_at_once(r);
-        enum look l = serve_answer_bytes(r, text, text->len, true, live ? 0 : FETCH_IMMUTABLE,
-                                   !live ? TTL_MEDIA_MS : lasts ? TTL_MANIFEST_MS : TTL_PLAYLIST_MS, PLAYLIST_TYPE);
+        enum look l = serve_answer_bytes(r, text, text->len, true, for_ever ? FETCH_IMMUTABLE : 0,
+                                   for_ever ? TTL_MEDIA_MS : lasts ? TTL_MANIFEST_MS : TTL_PLAYLIST_MS, PLAYLIST_TYPE);
         buf_unref(&text);
         return l;
 }

@@ -7,18 +7,28 @@
 #include "originD/keyframe.h"
 #include "originD/picture.h"
 #include "originD/serve_impl.h"
+#include "originD/stand_in.h"
 #include "originD/stats.h"
 
 bool serve_is_picture(const struct serve_request *r)
 {
-        return r->parsed.kind == KEY_PICTURE || (r->parsed.file && strcmp(r->parsed.file, KEY_POSTER) == 0);
+        return r->stands_in || r->parsed.kind == KEY_PICTURE || (r->parsed.file && strcmp(r->parsed.file, KEY_POSTER) == 0);
 }
 
-static void give_key_picture(struct serve_request *r, const uint8_t *data, size_t len, const struct init_info *init, enum look *look)
+static struct buf *make_stand_in(const struct serve_request *r, const struct session *s, const uint8_t *data, size_t len)
 {
-        struct buf *cut = keyframe_cut(data, len, init, r->parsed.segment);
+        const struct track *t = session_track(s, r->parsed.track);
+        struct stand_in in;
+        return t && stand_in_find(s, t, &in) ? stand_in_picture(&in, &t->init, r->stands_for, data, len) : NULL;
+}
+
+static void give_key_picture(struct serve_request *r, const struct session *s, const uint8_t *data, size_t len, const struct init_info *init,
+                             enum look *look)
+{
+        struct buf *cut = r->stands_in ? make_stand_in(r, s, data, len) : keyframe_cut(data, len, init, r->parsed.segment);
         stat_add(cut ? STAT_KEY_PICTURES : STAT_PICTURES_FAILED, 1);
-        *look = cut ? serve_answer_bytes(r, cut, cut->len, true, FETCH_IMMUTABLE, TTL_MEDIA_MS, init_type(init))
+        *look = cut ? serve_answer_bytes(r, cut, cut->len, true, r->stands_in ? 0 : FETCH_IMMUTABLE, r->stands_in ? TTL_NEVER_MS : TTL_MEDIA_MS,
+                                         init_type(init))
                     : serve_look_error(r, ERR_IO);
         buf_unref(&cut);
 }
@@ -42,7 +52,7 @@ static bool give_picture(struct serve_request *r, const struct session *s, const
         bool ended = s->state == SESSION_ENDED && r->parsed.kind != KEY_ENTRY, for_ever = ended || r->parsed.kind == KEY_PICTURE;
         *look = LOOK_DONE;
         if (init->kind != TRACK_PICTURES) {
-                give_key_picture(r, data, len, init, look);
+                give_key_picture(r, s, data, len, init, look);
                 return true;
         }
         if (!picture_in_segment(data, len, &from, &bytes)) {

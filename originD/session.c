@@ -88,6 +88,14 @@ bool session_busy(const struct session *s)
                !quiet(s) || logs_busy(s);
 }
 
+bool session_at_rest(const struct session *s)
+{
+        for (size_t i = 0; i < s->track_count; i++)
+                if (s->tracks[i]->log && !s->tracks[i]->log->ended)
+                        return false;
+        return s->state == SESSION_ENDED;
+}
+
 void session_tell(struct session *s)
 {
         if (s->changed)
