@@ -109,6 +109,7 @@ export class Player {
   constructor(video, base, live, events, from = NaN) {
     this.video = video
     this.live = live
+    this.from = from
     this.stalls = 0
     this.stands = false
     this.rendered = null
@@ -322,6 +323,12 @@ export class Player {
 
   targetLatency() {
     return this.pace ? this.pace.target : this.live ? this.dash.getTargetLiveDelay() + this.lead : NaN
+  }
+
+  // Where another player is to begin that takes over from this one, as `from`.
+  place() {
+    if (this.live && this.atEdge) return NaN
+    return this.firstFrameMs === null ? this.from : this.video.currentTime
   }
 
   // Catching up pulls a viewer to the live edge, by speed or, from afar, by a jump: not one who went back by intent. He stays where he is,

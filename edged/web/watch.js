@@ -58,6 +58,8 @@ let player = null
 let session = ''    // of what is being played, or ended last
 let wanted = /^[A-Za-z0-9-]{1,40}$/.test(given) ? given : '' // a recording that the address names
 let beginAt = readTime(query.get('t')) // once; what is played after that begins as usual
+let goOnAt = NaN    // where playing was interrupted, for whoever was not at the live edge
+let interrupted = '' // the recording that was being played then
 let pollTimer = 0
 let unlisted = 0    // polls in a row that did not have the stream
 let viewers = 0
@@ -175,8 +177,8 @@ function playSegments(base, live, from) {
     runDash().then(() => Kind && mine === segmentsWanted && mine())
     return
   }
-  const begin = beginAt
-  beginAt = NaN
+  const begin = Number.isNaN(goOnAt) ? beginAt : goOnAt
+  beginAt = goOnAt = NaN
   play((events) => new Kind(video, base, live, events, begin), live, from)
 }
 
@@ -227,7 +229,8 @@ at('near').onclick = () => {
 }
 
 function goLive() {
-  wanted = ''
+  wanted = interrupted = ''
+  goOnAt = NaN
   if (player && player.live && playsNear() && !(player instanceof LowLatencyPlayer)) playLive()
   else if (player && player.live) player.toLive()
   else if (stream && isOn(stream)) playLive()
@@ -235,6 +238,8 @@ function goLive() {
 
 function over() {
   const of = session || (stream && stream.session)
+  goOnAt = NaN
+  interrupted = ''
   closePlayer()
   enter('ended', 'The broadcast has ended', wanted ? '' : 'If it begins again, it goes on here by itself.',
     of ? { text: 'Play from the start', run: () => playRecording(of) } : null)
@@ -278,6 +283,7 @@ async function failed(kind, text, triedElsewhere = false) {
     return
   }
   if (mine !== player) return
+  keepPlace(mine)
   closePlayer()
   unlisted = 0 // a token that has run out is no fault of the player's: the server is asked
   if (kind === 'hopeless')
@@ -286,6 +292,18 @@ async function failed(kind, text, triedElsewhere = false) {
   else
     enter('waiting', 'Playing was interrupted', `Trying again (${text}).`)
   schedule(RETRY_MS)
+}
+
+let stoodAt = NaN // where playing was interrupted last
+const FURTHER_S = 2
+
+// Who went back, or plays a recording, is to find himself where he was. Where it was interrupted before it goes on a little further: perhaps what
+// is there cannot be decoded.
+function keepPlace(mine) {
+  const at = mine.place?.() ?? NaN
+  goOnAt = Math.abs(at - stoodAt) < 1 && mine.firstFrameMs !== null ? at + FURTHER_S : at
+  stoodAt = at
+  interrupted = mine.live ? '' : session
 }
 
 function again() {
@@ -345,20 +363,20 @@ async function isOver() {
   return true
 }
 
-async function playWanted() {
+async function playWanted(of) {
   if (await isRefused()) return
-  const answer = await fetch(`${server}${prefix}/live/${name}/${wanted}/manifest.mpd`, { method: 'HEAD', signal: AbortSignal.timeout(8000) })
+  const answer = await fetch(`${server}${prefix}/live/${name}/${of}/manifest.mpd`, { method: 'HEAD', signal: AbortSignal.timeout(8000) })
   if (answer.status === 404)
     enter('error', 'There is no such recording', 'It may have been removed.', { text: 'Try again', run: again })
   else if (state === 'waiting')
-    playRecording(wanted)
+    playRecording(of)
 }
 
 async function judge() {
   const on = stream && isOn(stream)
   unlisted = stream ? 0 : unlisted + 1
   if (state === 'waiting') {
-    if (wanted) await playWanted()
+    if (wanted || interrupted) await playWanted(wanted || interrupted)
     else if (on) playLive()
     else if (stream) {
       session = stream.session

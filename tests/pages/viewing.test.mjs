@@ -129,6 +129,42 @@ test('who pauses goes on where he was, and stays there', async () => {
   await done(page)
 })
 
+async function interruptedAndBack(page) {
+  await page.route('**/*.m4s', (route) => route.abort())
+  await until('it is interrupted', 90, async () => await page.textContent('#headline') === 'Playing was interrupted')
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await playing(page, 60)
+}
+
+test('who went back is there again when playing was interrupted, and not at the live edge', async () => {
+  const page = await watching()
+  await until('there is something to go back to', 60, async () => (await metrics(page)).currentTime > 20)
+  for (let n = 0; n < 3; n++) await page.keyboard.press('ArrowLeft')
+  await until('he is far behind', 30, async () => (await metrics(page)).latency > 10)
+  await until('pictures move', 30, async () => (await metrics(page)).state === 'playing')
+  const { latency } = await metrics(page)
+  await interruptedAndBack(page)
+  assert.ok((await metrics(page)).latency > latency - 1, `thrown from ${latency} to ${(await metrics(page)).latency} s behind`)
+  await done(page)
+})
+
+test('a recording goes on where it was interrupted', async () => {
+  await film.ended
+  const { session } = await until('it is over', 60, async () => {
+    const told = await cluster.state('film')
+    return told?.state === 'ended' && told
+  })
+  const page = await openPage(browser, cluster, '/favicon.ico')
+  await page.route('**/*.m4s', (route) => (Number(route.request().url().match(/(\d+)\.m4s/)[1]) < 6 ? route.continue() : route.abort()))
+  await page.goto(cluster.url(`/watch/film?session=${session}`))
+  await playing(page, 60)
+  await until('it is interrupted', 90, async () => await page.textContent('#headline') === 'Playing was interrupted')
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await playing(page, 60)
+  assert.ok(await video(page, 'currentTime') > 1, 'it began anew')
+  await done(page)
+})
+
 test('ten seconds that were seen are still there for who goes back', async () => {
   const page = await watching()
   await until('twelve seconds are played', 40, () => page.evaluate(() => {
