@@ -201,9 +201,18 @@ struct playlist_span playlist_span(const struct session *s, const struct track *
         return span;
 }
 
+/* With what stands in for seconds that the track does not have. */
 bool playlist_too_long(const struct session *s, const struct track *t)
 {
-        return !is_live(s) && end_of(s, t) - first_of(s, t) > PLAYLIST_LONGEST_S;
+        struct stand_in in;
+        if (is_live(s))
+                return false;
+        int64_t first = first_of(s, t), end = end_of(s, t);
+        if (stand_in_find(s, t, &in)) {
+                first = in.begin < first ? in.begin : first;
+                end = in.end > end ? in.end : end;
+        }
+        return end - first > PLAYLIST_LONGEST_S;
 }
 
 /* ---- which version ---------------------------------------------------------------------------------------------------- */

@@ -205,6 +205,26 @@ static void test_playlists_have_both_kinds_to_the_end(void **state)
         assert_int_equal(count("#EXTINF:"), 5);
 }
 
+/* Each second that something stands in for is a line too. */
+static void test_no_playlist_is_made_of_what_would_stand_in_for_years(void **state)
+{
+        (void)state;
+        struct session *s = begin();
+        put_pictures(s, "v720", 0, 3);
+        put_sound(s, 0, 3);
+        put_sound(s, PLAYLIST_LONGEST_S + 1, PLAYLIST_LONGEST_S + 2);
+        assert_int_equal(end_session(s), 0);
+        static const char *const files[] = {"v720/media.m3u8", "v720/classic.m3u8", "a128/media.m3u8"};
+        for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+                struct question q;
+                char key[64];
+                snprintf(key, sizeof(key), "/live/cam/S1/%s", files[i]);
+                assert_int_equal(answer_to(&q, key, 0, 0), ERR_NOT_FOUND);
+        }
+        read_text("/live/cam/S1/manifest.mpd");
+        assert_true(count("contentType=\"video\"") > 0);
+}
+
 static void test_a_rung_that_died_is_left_out_and_what_ended_with_the_others_is_not_made_longer(void **state)
 {
         (void)state;
@@ -276,6 +296,7 @@ int main(void)
                 CASE(test_a_manifest_has_both_kinds_to_the_end),
                 CASE(test_of_files_the_picture_ends_with_a_period),
                 CASE(test_playlists_have_both_kinds_to_the_end),
+                CASE(test_no_playlist_is_made_of_what_would_stand_in_for_years),
                 CASE(test_a_rung_that_died_is_left_out_and_what_ended_with_the_others_is_not_made_longer),
                 CASE(test_nothing_stands_in_while_it_is_live_or_being_copied_or_for_a_copy),
                 CASE(test_still_pictures_that_ended_with_the_picture_are_found_behind_it),
