@@ -154,18 +154,24 @@ static void place_first(struct timeline *t, unsigned k, int64_t ts_ms, int64_t w
                 move_up(t, k, ts_ms, late_us, wall_us);
 }
 
+static int64_t earliness(const struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
+{
+        return apply(&t->map[t->track[k].map], ts_ms) + t->lead_us - (wall_us - t->epoch_us);
+}
+
 /* A step forwards that the wall clock has made as well, or that only brings late media nearer to it: the clock went on while
  * nothing was sent. A jump of the clock leads into the future. */
 static bool is_pause(const struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
 {
-        int64_t early_us = apply(&t->map[t->track[k].map], ts_ms) + t->lead_us - (wall_us - t->epoch_us);
-        return ts_ms > t->track[k].last_ms && early_us <= TIMELINE_JUMP_MS * US_PER_MS;
+        return ts_ms > t->track[k].last_ms && earliness(t, k, ts_ms, wall_us) <= TIMELINE_JUMP_MS * US_PER_MS;
 }
 
-/* Timestamps that stand tell nothing: only its arrival says where such a frame belongs. */
+/* Timestamps that stand tell nothing: only its arrival says where such a frame belongs. Nor does the one that rises again, if it makes up
+ * for the time that they stood: those before it have been placed by theirs. */
 static bool stands(const struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)
 {
-        return ts_ms <= t->track[k].last_ms && t->track[k].stood >= STANDS_FRAMES && wall_us - t->track[k].rose_wall_us > STANDS_US;
+        bool stood = t->track[k].stood >= STANDS_FRAMES && wall_us - t->track[k].rose_wall_us > STANDS_US;
+        return stood && (ts_ms <= t->track[k].last_ms || earliness(t, k, ts_ms, wall_us) > FAR_US);
 }
 
 static void note_rise(struct timeline *t, unsigned k, int64_t ts_ms, int64_t wall_us)

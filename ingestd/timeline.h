@@ -14,7 +14,7 @@
  * sooner or later than the others is no error at all. A timestamp that jumps is a
  * break: the track gets a mapping of its own, anchored to the wall clock, and the other track joins it when it jumps to
  * the same place. So does media that stays late: slate has been shown in its stead, and it would never catch up.
- * A clock that stands says nothing: each frame of it is such a break, and placed by its arrival.
+ * A clock that stands for half a second says nothing: each frame from then on is such a break, and placed by its arrival.
  * A pause is no break, however long: timestamps that went on as the wall clock did keep their mapping. Nor does a break of
  * the clock say anything of the coded frames, which follow each other within a connection as they did.
  *

@@ -650,6 +650,21 @@ static void test_what_comes_while_the_clock_stands_is_placed_by_its_arrival(void
         stand_from(10000);
 }
 
+/* Each second it stands, and makes up for that: no second may leave anything of its own behind. */
+static void test_timestamps_in_whole_seconds_do_not_run_ahead(void **state)
+{
+        (void)state;
+        for (int with_sound = 0; with_sound < 2; with_sound++) {
+                struct source s = {0};
+                for (int64_t ms = 0; ms < 120000; ms += 20) {
+                        if (ms % 40 == 0)
+                                assert_in_range(video(&s, ms / 1000 * 1000, WALL + ms * MS) + US_PER_S, ms * MS, ms * MS + US_PER_S + 300 * MS);
+                        if (with_sound)
+                                audio(&s, ms / 1000 * 1000, WALL + ms * MS);
+                }
+        }
+}
+
 static void test_random_timestamps_rise_all_the_same(void **state)
 {
         (void)state;
@@ -704,6 +719,7 @@ int main(void)
                 cmocka_unit_test(test_a_pause_within_a_backlog_is_no_break),
                 cmocka_unit_test(test_a_hole_in_one_track_of_a_whole_file_at_once_keeps_the_tracks_together),
                 cmocka_unit_test(test_what_comes_while_the_clock_stands_is_placed_by_its_arrival),
+                cmocka_unit_test(test_timestamps_in_whole_seconds_do_not_run_ahead),
                 cmocka_unit_test(test_random_timestamps_rise_all_the_same),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
