@@ -27,7 +27,7 @@
 
 /* A recording names all its segments. Of one that is longer, be it by a hole that a clock which was set left in it, no playlist is made: it would
  * be more than an edge takes (object_max_bytes), and of a hole of years more than there is memory. Its MPD is as short as any other. */
-#define PLAYLIST_LONGEST_S INT64_C(2592000)
+#define PLAYLIST_LONGEST_S INT64_C(1209600)
 bool playlist_too_long(const struct session *s, const struct track *t); /* t has a log */
 
 enum playlist_state {

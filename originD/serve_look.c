@@ -377,7 +377,7 @@ enum look serve_look_stand_in(struct serve *sv, struct serve_request *r)
                 buf_unref(&silence);
                 return l;
         }
-        r->stands_in = t->init.kind == TRACK_VIDEO;
+        r->stands_in = true;
         r->stands_for = r->parsed.segment;
         r->parsed.segment = stand_in_source(&in, r->stands_for);
         return serve_look_segment(sv, r, s, t);

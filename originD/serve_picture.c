@@ -49,7 +49,8 @@ static bool give_picture(struct serve_request *r, const struct session *s, const
                          enum look *look)
 {
         size_t from, bytes;
-        bool ended = s->state == SESSION_ENDED && r->parsed.kind != KEY_ENTRY, for_ever = ended || r->parsed.kind == KEY_PICTURE;
+        bool ended = s->state == SESSION_ENDED && r->parsed.kind != KEY_ENTRY;
+        bool for_ever = !r->stands_in && (ended || r->parsed.kind == KEY_PICTURE);
         *look = LOOK_DONE;
         if (init->kind != TRACK_PICTURES) {
                 give_key_picture(r, s, data, len, init, look);
@@ -73,8 +74,8 @@ static bool give_picture(struct serve_request *r, const struct session *s, const
         }
         struct buf *file = buf_copy(data + from, bytes);
         stat_add(STAT_PICTURES, 1);
-        *look = serve_answer_bytes(r, file, file->len, true, for_ever ? FETCH_IMMUTABLE : 0, for_ever ? TTL_MEDIA_MS : TTL_MANIFEST_MS,
-                                   PICTURE_TYPE);
+        *look = serve_answer_bytes(r, file, file->len, true, for_ever ? FETCH_IMMUTABLE : 0,
+                                   for_ever ? TTL_MEDIA_MS : r->stands_in ? TTL_NEVER_MS : TTL_MANIFEST_MS, PICTURE_TYPE);
         buf_unref(&file);
         return true;
 }

@@ -91,7 +91,7 @@ bool session_busy(const struct session *s)
 bool session_at_rest(const struct session *s)
 {
         for (size_t i = 0; i < s->track_count; i++)
-                if (s->tracks[i]->log && !s->tracks[i]->log->ended)
+                if (s->tracks[i]->unreadable || (s->tracks[i]->log && !s->tracks[i]->log->ended))
                         return false;
         return s->state == SESSION_ENDED;
 }

@@ -120,9 +120,10 @@ void session_free(struct session **s);
 void session_set_title(struct session *s, const char *title);
 char *session_dir(const struct session *s); /* its folder; the caller's to free */
 bool session_busy(const struct session *s);
-bool session_at_rest(const struct session *s); /* it ended, and nothing of it is being copied from another origin: it stays what it is */
+bool session_at_rest(const struct session *s); /* it ended, can be read, and nothing of it is being copied from another origin */
 
-/* Whether IDs of cues end with their time. Those that a player was told stay: another ID is another cue to him. */
+/* Whether IDs of cues end with their time. Those that a live player was told stay: another ID is another cue to him. The
+ * recording of a session without long parts has them anew. */
 static inline bool session_times_cues(const struct session *s)
 {
         return s->long_parts || s->state == SESSION_ENDED;

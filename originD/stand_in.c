@@ -34,7 +34,9 @@ static struct ends find_ends(const struct session *s)
                 const struct track *t = s->tracks[i];
                 if (!track_playable(s, t))
                         continue;
-                int64_t end_us = track_facts(s, t).end_us, *of_kind_us = &e.of_kind_us[t->init.kind];
+                struct track_facts f = track_facts(s, t);
+                int64_t stored_us = ((int64_t)f.last_segment + 1) * SEGMENT_US, *of_kind_us = &e.of_kind_us[t->init.kind];
+                int64_t end_us = f.end_us < stored_us ? f.end_us : stored_us; /* the last frame of sound may reach over its second */
                 *of_kind_us = end_us > *of_kind_us ? end_us : *of_kind_us;
                 e.us = end_us > e.us ? end_us : e.us;
         }
@@ -50,11 +52,10 @@ static bool leaves_out(const struct session *s, const struct track *t, const str
 
 bool stand_in_leaves_out(const struct session *s, const struct track *t)
 {
-        struct ends e;
-        if (!session_at_rest(s))
+        if (s->state == SESSION_LIVE)
                 return false;
-        e = find_ends(s);
-        return leaves_out(s, t, &e);
+        struct ends e = find_ends(s);
+        return session_at_rest(s) ? leaves_out(s, t, &e) : track_facts(s, t).end_us < e.us - SHORTER_US;
 }
 
 static uint32_t first_whole(const struct track *t)

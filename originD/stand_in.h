@@ -24,7 +24,8 @@ struct stand_in {
 bool stand_in_find(const struct session *s, const struct track *t, struct stand_in *out);
 bool stand_in_has(const struct stand_in *in, uint32_t segment); /* one stands in for it */
 
-/* A recording's track that players are not told of. */
+/* A recording's track that players are not told of. While something of it is being copied nothing stands in, and a track that would cut the
+ * others short is one of these, of whatever kind. */
 bool stand_in_leaves_out(const struct session *s, const struct track *t);
 
 /* The stored segment that a picture is made of. */

@@ -99,12 +99,12 @@ static void refuse_claim(struct rpc_request *req, const struct claim *m, int why
 }
 
 /* A transcoder of a version that knows one grid cannot read the answer: it would take the origin for broken, and end the connection that
- * its other streams are stored by. And the claim would have fenced who writes now. */
+ * its other streams are stored by. And the claim would have fenced who writes now. Who asks for the short one knows it, also if it does not say so. */
 static bool is_beyond_asker(const struct writers *ws, const struct rpc_request *req, const struct claim *m)
 {
         bool join = m->flags & CLAIM_JOIN;
         const struct session *s = join ? store_session(ws->store, m->session) : stream_live(store_stream(ws->store, m->stream));
-        return s && s->chunk_ms != CHUNK_MS && !rpc_asker_can(req, CAN_SHORT_GRID);
+        return s && s->chunk_ms != CHUNK_MS && m->chunk_ms != CHUNK_MS_SHORT && !rpc_asker_can(req, CAN_SHORT_GRID);
 }
 
 static void take_claim(struct writers *ws, struct rpc_request *req, const struct claim *m)

@@ -124,7 +124,7 @@ static bool went(const struct session *s, const struct track *t, const struct ke
         return t && key->segment >= t->first_segment && key->segment < track_first_segment(s, t);
 }
 
-/* Who waits for what comes next asks whenever a chunk came, and serve.c for him 50 times a second. That is in no volume that is lacking, and of
+/* Who waits for what comes next asks whenever a chunk came. That is in no volume that is lacking, and of
  * those a channel that is always on has thousands to look at. */
 static bool is_at_end(const struct track *t, const struct key *key)
 {

@@ -239,6 +239,11 @@ static void test_a_rung_that_died_is_left_out_and_what_ended_with_the_others_is_
         assert_int_equal(count("mediaPresentationDuration=\"PT14S\""), 1);
         assert_int_equal(status_of("/live/cam/S1/v360/3.m4s", 0), ERR_NOT_FOUND);
         assert_int_equal(status_of("/live/cam/S1/v720/14.m4s", 0), ERR_NOT_FOUND);
+        session_track(s, "a128")->log->ended = false; /* nor does it cut the others short while more of them comes from another origin */
+        read_text("/live/cam/S1/manifest.mpd");
+        session_track(s, "a128")->log->ended = true;
+        assert_int_equal(count("v360"), 0);
+        assert_int_equal(count("mediaPresentationDuration=\"PT14S\""), 1);
 }
 
 /* What others store, or has yet to come, is nothing that may stand for something. */
@@ -282,6 +287,7 @@ static void test_still_pictures_that_ended_with_the_picture_are_found_behind_it(
         assert_int_equal(answer_to(&last, "/live/cam/S1/thumbs/1x5.jpg", 0, 0), 0);
         assert_int_equal(answer_to(&q, "/live/cam/S1/thumbs/3x5.jpg", 0, 0), 0);
         assert_true(q.a.len == last.a.len && q.bytes[0] == last.bytes[0]);
+        assert_true(last.a.flags & FETCH_IMMUTABLE && !(q.a.flags & FETCH_IMMUTABLE)); /* the one that it stands for may yet come */
         assert_int_equal(status_of("/live/cam/S1/thumbs/4x5.jpg", 0), ERR_NOT_FOUND);
 }
 
