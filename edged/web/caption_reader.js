@@ -29,6 +29,7 @@ export class CaptionReader {
   // dash.js leaves its own behind, and browsers show what they find.
   hideOthers() {
     for (const track of this.video.textTracks) if (track !== this.track && track.mode === 'showing') track.mode = 'hidden'
+    if (this.track.mode === 'disabled') this.track.mode = 'hidden' // by the browser's own menu: a disabled track has no cues
   }
 
   // What cannot be read is left out: it is not worth the picture.
@@ -63,14 +64,15 @@ export class CaptionReader {
     this.cue = null  // on show at that end
     this.cueUntil = NaN // so long for certain
     this.goesOn = false
-    for (const cue of [...this.track.cues]) {
+    for (const cue of [...this.track.cues ?? []]) {
       if (cue.startTime >= from) this.track.removeCue(cue)
       else cue.endTime = Math.min(cue.endTime, from)
     }
   }
 
-  show(from, until, text) {
-    if (from === null || until <= from || !text) return
+  show(from, until, said) {
+    if (from === null || until <= from || !said) return
+    const text = said.replace(/[&<]/g, (sign) => (sign === '<' ? '&lt;' : '&amp;')) // a cue of WebVTT is markup
     if (this.cue?.text !== text) {
       if (this.cue) this.cue.endTime = Math.min(this.cue.endTime, from)
       this.cue = new VTTCue(from, until, text)
@@ -81,7 +83,7 @@ export class CaptionReader {
   }
 
   forget() {
-    const { cues } = this.track
+    const cues = this.track.cues ?? []
     while (cues.length && cues[0].endTime < this.video.currentTime - KEPT_S) this.track.removeCue(cues[0])
   }
 

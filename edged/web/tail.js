@@ -68,8 +68,8 @@ class Track {
     if (type !== 'mdat') return
     const chunk = joined(this.chunk.splice(0))
     if (this.skips) return
-    if (/^avc/.test(this.info.codec)) this.player.events.pictures?.(chunk, this.scale)
     this.give(chunk, true)
+    if (/^avc/.test(this.info.codec)) this.player.events.pictures?.(chunk, this.scale)
   }
 
   // A segment begins here. true: the next rung has taken over.

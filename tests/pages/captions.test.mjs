@@ -43,7 +43,7 @@ before(async () => {
   for (const name of ['boxes', 'caption_reader']) put(name, readFileSync(join(top, 'edged/web', `${name}.js`), 'utf8'))
   put('cea-608', readFileSync(join(top, 'build/web/cea-608.js'), 'utf8'))
   globalThis.VTTCue = class { constructor(startTime, endTime, text) { Object.assign(this, { startTime, endTime, text }) } }
-  globalThis.document = { createElement: () => ({ remove() {}, track: { get cues() { return list }, addCue: (cue) => list.push(cue),
+  globalThis.document = { createElement: () => ({ remove() {}, track: { get cues() { return list }, addCue: (cue) => list?.push(cue),
     removeCue: (cue) => list.splice(list.indexOf(cue), 1) } }) };
   ({ CaptionReader } = await import(pathToFileURL(join(folder, 'caption_reader.mjs'))))
 })
@@ -108,4 +108,18 @@ test('bytes that mean nothing harm nobody', () => {
   reader.add(broken, SCALE)
   add(400, ...loading('TWO'), SHOW, null)
   assert.deepEqual(told(), ['TWO 0.56-1.14'])
+})
+
+test('what a text says is no markup', () => {
+  add(0, ...loading('I <3 U & ME'), SHOW, ...silent(2))
+  assert.equal(list[0].text, 'I &lt;3 U &amp; ME')
+})
+
+test('a track that the browser has switched off, which has no cues then, stops nothing', () => {
+  list = null
+  add(0, ...loading('HELLO'), SHOW, ...silent(2))
+  add(1000, ...silent(5)) // behind a hole
+  list = []
+  add(1200, ...loading('AGAIN'), SHOW, ...silent(2))
+  assert.equal(list.at(-1).text, 'AGAIN')
 })
