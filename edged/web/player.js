@@ -13,6 +13,7 @@ const JUMP_S = 3 // further behind than this beyond the target nobody catches up
 const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not told to dash.js
 const LATE_MS = 4000 // no first picture for so long: the live edge may be late, and is looked for farther back
 const NUDGE_MS = 4000, NUDGES_MOST = 3, PLENTY_S = 2 // a picture that stands though there is so much to play
+const PARKED_S = 0.5 // dash.js's seekDurationBackoff
 const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
 const NO_DURATION = 0xffffffff // of an event, in its ticks
 const INIT = 'InitializationSegment' // dash.js's word
@@ -196,6 +197,7 @@ export class Player {
     this.paceTimer = setInterval(() => {
       this.follow()
       this.nudge(events)
+      if (this.isParked()) events.ended()
     }, PACE_MS)
     dash.attachSource(new URL(`${base}/manifest.mpd`, location.href).href, from)
   }
@@ -238,6 +240,12 @@ export class Player {
   jump() {
     const { start, end } = this.range()
     if (end > start) this.video.currentTime = Math.max(start, end - (this.pace.target - this.lead))
+  }
+
+  // When a recording is over dash.js (5.2.1) now and then takes the end of its sound, which reaches a little further than the manifest says, for a
+  // jump beyond the end: it goes back by half a second and stays there, without an event.
+  isParked() {
+    return !this.live && this.firstFrameMs !== null && this.video.paused && Math.abs(this.dash.duration() - PARKED_S - this.video.currentTime) < 0.02
   }
 
   // Now and then WebKitGTK shows nothing more of what it has, or a jump there is never over. Another jump may help, or else another player.

