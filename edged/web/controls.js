@@ -302,7 +302,7 @@ export class Controls {
     const latency = player.latency()
     const atEdge = player.live && !this.video.paused && latency < player.targetLatency() + NEAR_S
     at('live').classList.toggle('at-edge', atEdge)
-    this.offerSpeed(!player.live || (!atEdge && !player.atEdge && latency > player.targetLatency() + NEAR_S))
+    this.offerSpeed(!player.live || (!atEdge && latency > player.targetLatency() + NEAR_S))
     if (player.live) this.cues.draw()
     else this.cues.draw(start, end)
     at('live-text').textContent = player.live ? (atEdge ? 'Live' : 'Go live') : at('live-text').textContent

@@ -67,9 +67,6 @@ export class NativePlayer {
 
   thumbnail() { return Promise.resolve(null) }
 
-  // Where another player is to begin that takes over from this one: at the live edge he is not told from one who went back.
-  place() { return this.live ? NaN : this.video.currentTime }
-
   toLive() {
     this.video.currentTime = this.range().end
     this.video.play().catch(() => {})

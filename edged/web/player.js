@@ -12,8 +12,6 @@ export const NEAR_S = 1.5 // no further behind than this beyond the target is at
 const JUMP_S = 3 // further behind than this beyond the target nobody catches up by speed: that would take a minute and more
 const PACE_MS = 50, PACE_STEP_S = 0.04 // how often it is looked at; less is not told to dash.js
 const LATE_MS = 4000 // no first picture for so long: the live edge may be late, and is looked for farther back
-const NUDGE_MS = 4000, NUDGES_MOST = 3, PLENTY_S = 2 // a picture that stands though there is so much to play
-const PARKED_S = 0.5 // dash.js's seekDurationBackoff
 const QUIET_MS = 1500 // after a jump: what is in the buffer says nothing of the connection yet
 const NO_DURATION = 0xffffffff // of an event, in its ticks
 const INIT = 'InitializationSegment' // dash.js's word
@@ -127,8 +125,6 @@ export class Player {
     this.scale = 1 // ticks a second, of pictures
     this.speed = new Speed()
     this.quietUntil = 0
-    this.nudges = 0 // since pictures moved
-    this.nudgedAt = 0
     this.lookedAt = this.startedAt // for the first picture
     dash.updateSettings(settings(this.atEdge, base))
     this.handlers = []
@@ -168,10 +164,7 @@ export class Player {
     // After dash.js has finished with the event: these may close the player, and it goes on using what it then lost.
     const afterwards = (call) => setTimeout(call, 0)
     on('PLAYBACK_ENDED', () => afterwards(() => events.ended()))
-    on('ERROR', (e) => {
-      if (video.readyState > 0) this.lostAt = this.place() // dash.js may take the source away in this very turn
-      afterwards(() => events.failed(kindOf(e.error?.code ?? null), e.error?.message || 'unknown fault'))
-    })
+    on('ERROR', (e) => afterwards(() => events.failed(kindOf(e.error?.code ?? null), e.error?.message || 'unknown fault')))
     // Told when they come, which is before their time: cues.js looks at the clock.
     const cue = ({ event: e }) => events.cue?.({ id: e.id, scheme: e.eventStream.schemeIdUri, at: e.calculatedPresentationTime,
       duration: e.duration < NO_DURATION / (e.eventStream.timescale || 1) ? e.duration : null, bytes: e.messageData })
@@ -189,16 +182,11 @@ export class Player {
     hear('seeking', () => { this.quietUntil = performance.now() + QUIET_MS })
     this.endWatch = watchPicture(video, () => this.firstFrameMs !== null, (stands) => {
       this.stands = stands
-      this.nudges = 0
       if (stands && this.atEdge && this.pace) this.stayBehind(this.latency())
       if (stands) events.stands()
       else events.moves()
     })
-    this.paceTimer = setInterval(() => {
-      this.follow()
-      this.nudge(events)
-      if (this.isParked()) events.ended()
-    }, PACE_MS)
+    this.paceTimer = setInterval(() => this.follow(), PACE_MS)
     dash.attachSource(new URL(`${base}/manifest.mpd`, location.href).href, from)
   }
 
@@ -240,22 +228,6 @@ export class Player {
   jump() {
     const { start, end } = this.range()
     if (end > start) this.video.currentTime = Math.max(start, end - (this.pace.target - this.lead))
-  }
-
-  // When a recording is over dash.js (5.2.1) now and then takes the end of its sound, which reaches a little further than the manifest says, for a
-  // jump beyond the end: it goes back by half a second and stays there, without an event.
-  isParked() {
-    return !this.live && this.firstFrameMs !== null && this.video.paused && Math.abs(this.dash.duration() - PARKED_S - this.video.currentTime) < 0.02
-  }
-
-  // Now and then WebKitGTK shows nothing more of what it has, or a jump there is never over. Another jump may help, or else another player.
-  nudge(events) {
-    const { video } = this, now = performance.now()
-    if (!this.stands || this.firstFrameMs === null || bufferedS(video) < PLENTY_S || now - this.nudgedAt < NUDGE_MS) return
-    this.nudgedAt = now
-    if (++this.nudges > NUDGES_MOST) events.failed('fault', 'the browser shows nothing of what it has')
-    else if (this.live && this.atEdge) this.jump()
-    else video.currentTime += 0.1
   }
 
   // What the connection needs now.
@@ -327,7 +299,7 @@ export class Player {
 
   // dash.js tells a text when that is over, which is in time only where much is loaded in advance.
   showCaptions(shown) {
-    this.captions.show(shown && this.live)
+    if (this.live) this.captions.show(shown)
     if (this.hasCaptions() && !(this.live && shown)) this.dash.setTextTrack(shown ? 0 : -1)
   }
 
@@ -362,10 +334,9 @@ export class Player {
   // Catching up pulls a viewer to the live edge, by speed or, from afar, by a jump: not one who went back by intent. He stays where he is,
   // with as much in hand as there is between him and the live edge.
   catchUp(enabled, latency = this.latency()) {
-    const steered = this.atEdge
     this.atEdge = enabled
     if (!OWN_SPEED) this.dash.updateSettings({ streaming: { liveCatchup: { enabled } } })
-    else if (!enabled && steered) this.playAt(1)
+    else if (!enabled) this.playAt(1)
     if (enabled && this.pace) this.keepBehind(this.pace.target)
     else if (latency > this.targetLatency() + NEAR_S) this.keepBehind(latency)
   }

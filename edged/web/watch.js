@@ -58,7 +58,8 @@ let player = null
 let session = ''    // of what is being played, or ended last
 let wanted = /^[A-Za-z0-9-]{1,40}$/.test(given) ? given : '' // a recording that the address names
 let beginAt = readTime(query.get('t')) // once; what is played after that begins as usual
-let goOn = null     // { session, live, at }: what was being played when it was interrupted, not at the live edge
+let goOnAt = NaN    // where playing was interrupted, for whoever was not at the live edge
+let interrupted = '' // the recording that was being played then
 let pollTimer = 0
 let unlisted = 0    // polls in a row that did not have the stream
 let viewers = 0
@@ -176,9 +177,8 @@ function playSegments(base, live, from) {
     runDash().then(() => Kind && mine === segmentsWanted && mine())
     return
   }
-  const begin = goOn ? goOn.at : beginAt
-  beginAt = NaN
-  goOn = null
+  const begin = Number.isNaN(goOnAt) ? beginAt : goOnAt
+  beginAt = goOnAt = NaN
   play((events) => new Kind(video, base, live, events, begin), live, from)
 }
 
@@ -191,7 +191,7 @@ let wantsNear = false
 let notNearUntil = 0  // it did not go well
 const NOT_NEAR_MS = 60000
 
-const playsNear = () => Boolean(Near && wantsNear && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && !goOn && performance.now() >= notNearUntil)
+const playsNear = () => Boolean(Near && wantsNear && stream && isOn(stream) && stream.tracks?.length && Number.isNaN(beginAt) && performance.now() >= notNearUntil)
 
 const playsWithoutDash = () => Boolean(Near && wantsNear && !wanted)
 
@@ -202,7 +202,6 @@ function playLive() {
 
 // seconds: where it goes on with segments; NaN: at the live edge, with whatever is wanted there
 function leaveNear(seconds) {
-  goOn = null
   beginAt = seconds
   playLive()
 }
@@ -230,8 +229,8 @@ at('near').onclick = () => {
 }
 
 function goLive() {
-  wanted = ''
-  goOn = null
+  wanted = interrupted = ''
+  goOnAt = NaN
   if (player && player.live && playsNear() && !(player instanceof LowLatencyPlayer)) playLive()
   else if (player && player.live) player.toLive()
   else if (stream && isOn(stream)) playLive()
@@ -239,7 +238,8 @@ function goLive() {
 
 function over() {
   const of = session || (stream && stream.session)
-  goOn = null
+  goOnAt = NaN
+  interrupted = ''
   closePlayer()
   enter('ended', 'The broadcast has ended', wanted ? '' : 'If it begins again, it goes on here by itself.',
     of ? { text: 'Play from the start', run: () => playRecording(of) } : null)
@@ -283,7 +283,7 @@ async function failed(kind, text, triedElsewhere = false) {
     return
   }
   if (mine !== player) return
-  keepPlace(mine, kind)
+  keepPlace(mine)
   closePlayer()
   unlisted = 0 // a token that has run out is no fault of the player's: the server is asked
   if (kind === 'hopeless')
@@ -299,15 +299,12 @@ const FURTHER_S = 2
 
 // Who went back, or plays a recording, is to find himself where he was. Where it was interrupted before it goes on a little further: perhaps what
 // is there cannot be decoded.
-function keepPlace(mine, kind) {
-  const at = mine.lostAt ?? mine.place?.() ?? NaN
-  const further = Math.abs(at - stoodAt) < 1 && (kind === 'fault' || mine.firstFrameMs !== null)
+function keepPlace(mine) {
+  const at = mine.place?.() ?? NaN
+  goOnAt = Math.abs(at - stoodAt) < 1 && mine.firstFrameMs !== null ? at + FURTHER_S : at
   stoodAt = at
-  goOn = mine.live && Number.isNaN(at) ? null : { session, live: mine.live, at: further ? at + FURTHER_S : at }
+  interrupted = mine.live ? '' : session
 }
-
-// What was interrupted is over by now, or was.
-const isToGoOn = () => Boolean(goOn) && (!goOn.live || Boolean(stream && !isOn(stream) && stream.session === goOn.session))
 
 function again() {
   unlisted = 0
@@ -369,9 +366,7 @@ async function isOver() {
 async function playWanted(of) {
   if (await isRefused()) return
   const answer = await fetch(`${server}${prefix}/live/${name}/${of}/manifest.mpd`, { method: 'HEAD', signal: AbortSignal.timeout(8000) })
-  if (answer.status === 404 && of !== wanted)
-    goOn = null // it was removed meanwhile
-  else if (answer.status === 404)
+  if (answer.status === 404)
     enter('error', 'There is no such recording', 'It may have been removed.', { text: 'Try again', run: again })
   else if (state === 'waiting')
     playRecording(of)
@@ -381,8 +376,7 @@ async function judge() {
   const on = stream && isOn(stream)
   unlisted = stream ? 0 : unlisted + 1
   if (state === 'waiting') {
-    if (goOn && goOn.live && stream && stream.session !== goOn.session) goOn = null
-    if (wanted || isToGoOn()) await playWanted(wanted || goOn.session)
+    if (wanted || interrupted) await playWanted(wanted || interrupted)
     else if (on) playLive()
     else if (stream) {
       session = stream.session

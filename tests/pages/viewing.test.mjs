@@ -148,24 +148,6 @@ test('who went back is there again when playing was interrupted, and not at the 
   await done(page)
 })
 
-test('a picture that stands though there is plenty to play is given a nudge', async () => {
-  const page = await watching()
-  await until('there is something to go back to', 60, async () => (await metrics(page)).currentTime > 20)
-  for (let n = 0; n < 3; n++) await page.keyboard.press('ArrowLeft') // at the live edge dash.js jumps, too
-  await until('he is far behind', 30, async () => (await metrics(page)).latency > 10)
-  await until('pictures move', 30, async () => (await metrics(page)).state === 'playing')
-  await page.evaluate(() => {
-    const element = document.querySelector('video'), own = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'currentTime')
-    const stood = element.currentTime
-    window.jumps = 0
-    Object.defineProperty(element, 'currentTime', { configurable: true, get: () => stood, set: (at) => { window.jumps++; own.set.call(element, at) } })
-  })
-  await until('it is nudged', 60, () => page.evaluate(() => window.jumps > 0))
-  await page.evaluate(() => { delete document.querySelector('video').currentTime })
-  await playing(page)
-  await done(page)
-})
-
 test('a recording goes on where it was interrupted', async () => {
   await film.ended
   const { session } = await until('it is over', 60, async () => {
@@ -173,25 +155,13 @@ test('a recording goes on where it was interrupted', async () => {
     return told?.state === 'ended' && told
   })
   const page = await openPage(browser, cluster, '/favicon.ico')
-  await page.route('**/*.m4s', async (route) => {
-    if (Number(route.request().url().match(/(\d+)\.m4s/)[1]) < 6) return route.continue()
-    await until('four seconds are seen', 60, async () => (await metrics(page)).currentTime > 4)
-    return route.abort()
-  })
+  await page.route('**/*.m4s', (route) => (Number(route.request().url().match(/(\d+)\.m4s/)[1]) < 6 ? route.continue() : route.abort()))
   await page.goto(cluster.url(`/watch/film?session=${session}`))
   await playing(page, 60)
-  let at = 0
-  await until('it is interrupted', 90, async () => {
-    const { state, currentTime } = await metrics(page)
-    if (state === 'playing') at = currentTime
-    return await page.textContent('#headline') === 'Playing was interrupted'
-  })
-  assert.ok(at > 3, `it was interrupted at ${at} s`)
-  const next = page.waitForRequest(/\/v\d+\/\d+\.m4s/)
+  await until('it is interrupted', 90, async () => await page.textContent('#headline') === 'Playing was interrupted')
   await page.unrouteAll({ behavior: 'ignoreErrors' })
-  const first = Number((await next).url().match(/(\d+)\.m4s/)[1])
-  assert.ok(first >= Math.floor(at) - 1, `it was interrupted at ${at} s, and goes on with segment ${first}`)
   await playing(page, 60)
+  assert.ok(await video(page, 'currentTime') > 1, 'it began anew')
   await done(page)
 })
 
